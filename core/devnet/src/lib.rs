@@ -1,0 +1,1 @@
+//! Scripted miners on loopback that speak the real protocols.

@@ -1,0 +1,124 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{Claims, Key, Model, ModerationMode, Prompt, RateState, Rejection, Secret, Uid};
+
+/// Whose manners an answer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surface {
+    /// `/v1/chat/completions`: what unmodified OpenAI clients depend on.
+    OpenAi,
+    /// `/chat`: the original's success shape and `detail` texts.
+    Legacy,
+}
+
+/// What the client presented to prove who it is.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// No `Authorization` header, or an empty one.
+    Missing,
+    /// Another scheme than `Bearer`.
+    WrongScheme,
+    /// The key as presented.
+    Key(Secret),
+}
+
+/// Which of the places that may name a strategy did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SelectionSource {
+    /// Fields of the body.
+    Body,
+    /// The header `x-btvep-strategy`.
+    Header,
+    /// The suffix of the model's name.
+    Suffix,
+    /// The key's default.
+    Key,
+    /// The model's default.
+    Model,
+    /// Nobody named one: `default`.
+    Default,
+}
+
+/// The strategy of a request and its arguments, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// The strategy's name.
+    pub name: Arc<str>,
+    /// Who named it.
+    pub source: SelectionSource,
+    /// Exactly these miners, in this order; each once.
+    pub uids: Vec<Uid>,
+    /// The best so many, at least 1.
+    pub top_n: Option<u16>,
+    /// Batches of so many, at least 1; none means all at once.
+    pub in_parallel: Option<u16>,
+    /// Answer with the first success.
+    pub first_success: bool,
+}
+
+/// What moderation found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the prompt was flagged.
+    pub flagged: bool,
+    /// The categories or keywords it was flagged for.
+    pub categories: Vec<String>,
+    /// The mode that was in force.
+    pub mode: ModerationMode,
+    /// Whether moderation could not answer.
+    pub unavailable: bool,
+}
+
+/// One request on its way: what was received, and what filters and pipeline have found out since.
+#[derive(Debug)]
+pub struct Exchange {
+    /// `req_…`, unique for ever.
+    pub request_id: Arc<str>,
+    /// Unix milliseconds when it was received.
+    pub received_at_ms: i64,
+    /// Monotonic time when it was received, since the process's own zero.
+    pub received_at: Duration,
+    /// Whose manners the answer has.
+    pub surface: Surface,
+    /// The client, behind trusted proxies the one they name.
+    pub client: Option<IpAddr>,
+    /// What it presented.
+    pub credential: Credential,
+    /// The header `x-btvep-strategy`.
+    pub strategy_header: Option<String>,
+    /// The header `x-btvep-timeout-ms`.
+    pub timeout: Option<Duration>,
+    /// The client's own retry counter (`x-stainless-retry-count`).
+    pub client_retry: Option<u32>,
+    /// The parsed body, or why it is refused; filters that do not need it let a bad one pass.
+    pub prompt: Result<Prompt, Option<Rejection>>,
+    /// Set by auth.
+    pub key: Option<Arc<Key>>,
+    /// Set when the request's model is resolved, after the local filters.
+    pub model: Option<Arc<Model>>,
+    /// Set together with the model.
+    pub selection: Option<Selection>,
+    /// Set by `rate_limit`: the rules to be claimed.
+    pub rules: Arc<[crate::RateRule]>,
+    /// Set by `rate_limit`: the attempts rule to be claimed.
+    pub attempts_rule: Option<crate::RateRule>,
+    /// Set by `rate_limit`: the concurrency to be claimed.
+    pub concurrency: Option<u32>,
+    /// Set by credits: whether the price is to be held and charged.
+    pub metered: bool,
+    /// Set at admission.
+    pub claims: Option<Claims>,
+    /// Set at admission (and by a rate refusal).
+    pub rate: Option<RateState>,
+    /// Set by moderation.
+    pub verdict: Option<Verdict>,
+}
+
+impl Exchange {
+    /// Returns the prompt once the pipeline has checked it.
+    pub fn prompt(&self) -> Option<&Prompt> {
+        self.prompt.as_ref().ok()
+    }
+}

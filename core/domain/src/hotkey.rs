@@ -1,0 +1,84 @@
+use std::fmt;
+use std::str::FromStr;
+
+use blake2::{Blake2b512, Digest};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A neuron's public key (sr25519), or the coldkey that owns it; written as ss58 with prefix 42.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hotkey(pub [u8; 32]);
+
+/// The text is not an ss58 address of prefix 42.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no ss58 address; expected 48 characters that begin with 5")]
+pub struct ParseHotkey(String);
+
+const PREFIX: u8 = 42;
+const CHECKSUM: usize = 2;
+
+fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
+    let digest = Blake2b512::new().chain_update(b"SS58PRE").chain_update(body).finalize();
+    let [first, second, ..]: [u8; 64] = digest.into();
+    [first, second]
+}
+
+impl fmt::Display for Hotkey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = Vec::with_capacity(1 + 32 + CHECKSUM);
+        bytes.push(PREFIX);
+        bytes.extend_from_slice(&self.0);
+        bytes.extend_from_slice(&checksum(&bytes));
+        f.write_str(&bs58::encode(bytes).into_string())
+    }
+}
+
+impl fmt::Debug for Hotkey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Hotkey {
+    type Err = ParseHotkey;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = || ParseHotkey(text.chars().take(64).collect());
+        let bytes = bs58::decode(text).into_vec().map_err(|_| refuse())?;
+        let (body, sum) = bytes.split_last_chunk::<CHECKSUM>().ok_or_else(refuse)?;
+        match body.split_first() {
+            Some((&PREFIX, key)) if *sum == checksum(body) => key.try_into().map(Self).map_err(|_| refuse()),
+            _ => Err(refuse()),
+        }
+    }
+}
+
+impl Serialize for Hotkey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hotkey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alice_has_her_known_address() {
+        let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+        let key: Hotkey = alice.parse().unwrap();
+        assert_eq!(key.0[..4], [0xd4, 0x35, 0x93, 0xc7]);
+        assert_eq!(key.to_string(), alice);
+    }
+
+    #[test]
+    fn a_typing_error_is_found() {
+        assert!("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQZ".parse::<Hotkey>().is_err());
+        assert!("".parse::<Hotkey>().is_err());
+    }
+}

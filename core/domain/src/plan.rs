@@ -1,0 +1,90 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Uid;
+
+/// What a strategy wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Batches of miners; the next begins when one has ended without satisfying `until`. Each miner at most once.
+    pub stages: Vec<Vec<Uid>>,
+    /// Miners of one stage in flight at the same time; the others wait for a place. At least 1.
+    pub at_once: u16,
+    /// When to stop.
+    pub until: Until,
+}
+
+/// When a plan is satisfied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// One miner has answered; the others are cancelled.
+    First,
+    /// Every miner has answered or failed.
+    All,
+}
+
+/// How long each part of an attempt may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deadlines {
+    /// To open a connection.
+    pub connect: Duration,
+    /// From sending to the first token (of a stream) or to the head (of a whole answer: see `total`).
+    pub first_token: Duration,
+    /// Between two fragments.
+    pub idle: Duration,
+    /// From sending to the end.
+    pub total: Duration,
+}
+
+/// A plan that dispatch refuses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPlan {
+    /// Nobody is asked.
+    #[error("the plan asks no miner")]
+    Empty,
+    /// More miners than the configuration allows.
+    #[error("the plan asks {planned} miners, at most {limit} are allowed")]
+    TooMany {
+        /// As planned.
+        planned: usize,
+        /// As configured.
+        limit: usize,
+    },
+    /// A miner that is not in the metagraph.
+    #[error("the plan asks uid {0}, which is not in the metagraph")]
+    Unknown(Uid),
+    /// A miner twice.
+    #[error("the plan asks uid {0} twice")]
+    Twice(Uid),
+    /// Nobody may be in flight.
+    #[error("the plan allows no miner at once")]
+    NoneAtOnce,
+}
+
+impl Plan {
+    /// Returns how many miners it asks at most.
+    pub fn miners(&self) -> usize {
+        self.stages.iter().map(Vec::len).sum()
+    }
+
+    /// Returns the most choices it can deliver when each miner gives `n`.
+    pub fn max_choices(&self, n: u32) -> u32 {
+        match self.until {
+            Until::First => n,
+            Until::All => n.saturating_mul(u32::try_from(self.miners()).unwrap_or(u32::MAX)),
+        }
+    }
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(4),
+            first_token: Duration::from_secs(12),
+            idle: Duration::from_secs(12),
+            total: Duration::from_secs(120),
+        }
+    }
+}

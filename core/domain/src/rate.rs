@@ -1,0 +1,24 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// At most `times` admissions in any window of `seconds`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateRule {
+    /// Admissions in one window, at least 1.
+    pub times: u32,
+    /// Length of the window, at least 1.
+    pub seconds: u32,
+}
+
+/// Where the most constrained rule stands after an admission or a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateState {
+    /// The rule.
+    pub rule: RateRule,
+    /// Admissions left in the window that ends now.
+    pub remaining: u32,
+    /// Until the window holds one admission less (after a refusal: until the next can succeed).
+    pub reset_after: Duration,
+}

@@ -1,0 +1,52 @@
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{AttemptReport, Exchange, Health, Metagraph, Plan, Selection, Uid};
+
+/// One immutable metagraph and a frozen block of health beside it.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The neurons.
+    pub metagraph: Arc<Metagraph>,
+    /// How they have been doing.
+    pub health: Arc<Health>,
+}
+
+/// A strategy finds nobody to ask.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoCandidate {
+    /// No miner of the subnet serves.
+    #[error("no miner of the subnet serves")]
+    NobodyServes,
+    /// Uids that are not in the metagraph.
+    #[error("unknown uids: {}", list(.0))]
+    UnknownUids(Vec<Uid>),
+}
+
+/// Chooses the miners for a request.
+///
+/// A strategy calls nobody and keeps no clock: it is deterministic in its arguments and its own state.
+pub trait Strategy: Send + Sync + fmt::Debug {
+    /// Its name in configuration, requests and headers.
+    fn name(&self) -> &'static str;
+
+    /// Returns the plan. `now_ms` is unix time, `seed` a fresh random number.
+    ///
+    /// # Errors
+    ///
+    /// [`NoCandidate`] when nobody fits.
+    fn plan(
+        &self,
+        exchange: &Exchange,
+        selection: &Selection,
+        snapshot: &Snapshot,
+        moment: (i64, u64),
+    ) -> Result<Plan, NoCandidate>;
+
+    /// Learns from ended attempts; off the request path.
+    fn observe(&self, _ended: &[AttemptReport]) {}
+}
+
+fn list(uids: &[Uid]) -> String {
+    uids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

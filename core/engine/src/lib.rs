@@ -1,0 +1,1 @@
+//! The pipeline of filters and the dispatch to miners.

@@ -1,0 +1,1 @@
+//! Pingora in front of the engine: listeners, TLS, HTTP, one file per phase.

@@ -1,0 +1,1 @@
+//! Miner protocols and client surfaces as pure functions: bytes in, bytes out.

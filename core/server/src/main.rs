@@ -1,0 +1,2 @@
+//! The binary `btvep`.
+fn main() {}

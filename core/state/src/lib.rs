@@ -1,0 +1,1 @@
+//! Keys, accounts and logs, in memory and on sled.

@@ -1,0 +1,1 @@
+//! Fakes and the behaviour suite of each contract; a dev-dependency only.

@@ -1,0 +1,1 @@
+//! The built-in query strategies, one file each.
