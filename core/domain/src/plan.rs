@@ -84,7 +84,7 @@ impl Default for Deadlines {
             connect: Duration::from_secs(4),
             first_token: Duration::from_secs(12),
             idle: Duration::from_secs(12),
-            total: Duration::from_secs(120),
+            total: Duration::from_mins(2),
         }
     }
 }
