@@ -1,1 +1,14 @@
 //! Fakes and the behaviour suite of each contract; a dev-dependency only.
+//!
+//! A fake is a plain value with public fields: a test takes it and alters what it is about.
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "only tests use it; a fake that cannot be made fails the test"
+)]
+
+mod exchange;
+mod metagraph;
+
+pub use exchange::{exchange, key, model, prompt};
+pub use metagraph::{FixedMetagraph, hotkey, neuron, neurons, snapshot};
