@@ -1,1 +1,14 @@
-//! The pipeline of filters and the dispatch to miners.
+//! The engine: takes a request through the filters, asks miners, closes the account.
+//!
+//! `pipeline` is the life of a request; `dispatch` sends one prompt to miners by a plan. The gateway
+//! gives an [`Incoming`] and gets a [`Reply`]; dropping the pending reply, or the receiver of a stream,
+//! is how a client leaves.
+
+pub mod dispatch;
+mod pipeline;
+mod reply;
+mod service;
+
+pub use pipeline::Engine;
+pub use reply::{Attribution, Incoming, Reply, Serve, StreamEvent};
+pub use service::{Service, ServiceError, Subnet, Upstream};

@@ -1,0 +1,5 @@
+//! The life of a request.
+
+/// Takes requests through the pipeline.
+#[derive(Debug)]
+pub struct Engine;

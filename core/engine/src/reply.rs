@@ -1,0 +1,136 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use btvep_domain::{
+    Answer, Credential, Credits, Delta, Hotkey, Prompt, RateState, Rejection, SelectionSource, Surface, Uid, Usage,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// A request as the gateway received it.
+#[derive(Debug)]
+pub struct Incoming {
+    /// `req_…`, unique for ever.
+    pub request_id: Arc<str>,
+    /// Unix milliseconds when its head was read.
+    pub received_at_ms: i64,
+    /// When its head was read.
+    pub received_at: Instant,
+    /// Whose manners the answer has.
+    pub surface: Surface,
+    /// The client, behind trusted proxies the one they name.
+    pub client: Option<IpAddr>,
+    /// What it presented.
+    pub credential: Credential,
+    /// The header `x-btvep-strategy`.
+    pub strategy_header: Option<String>,
+    /// The header `x-btvep-timeout-ms`.
+    pub timeout: Option<Duration>,
+    /// `x-stainless-retry-count`.
+    pub client_retry: Option<u32>,
+    /// The parsed body, or why it is refused (after the filters: a stranger learns nothing of his body).
+    pub prompt: Result<Prompt, Rejection>,
+}
+
+/// Who answered, how, and what it cost: for headers and the `validator` object.
+#[derive(Clone, Debug, Default)]
+pub struct Attribution {
+    /// The request.
+    pub request_id: Arc<str>,
+    /// The model that served, without suffix.
+    pub model: Option<Arc<str>>,
+    /// The strategy that was used.
+    pub strategy: Option<Arc<str>>,
+    /// Which place named it.
+    pub strategy_source: Option<SelectionSource>,
+    /// The miner of the first choice.
+    pub uid: Option<Uid>,
+    /// Its hotkey.
+    pub hotkey: Option<Hotkey>,
+    /// From sending to that miner's whole answer.
+    pub miner_latency_ms: Option<u32>,
+    /// From receiving the request to the first token.
+    pub ttft_ms: Option<u32>,
+    /// Miners asked.
+    pub attempts: u32,
+    /// Our own part: from receiving to the reply, less the time spent waiting for miners.
+    pub overhead_us: Option<u64>,
+    /// What was charged; none while it is not known.
+    pub credits_charged: Option<Credits>,
+    /// What is left to spend; none when unlimited or not known.
+    pub credits_remaining: Option<Credits>,
+    /// The metagraph's block.
+    pub metagraph_block: Option<u64>,
+    /// The metagraph's age in milliseconds.
+    pub metagraph_age_ms: Option<i64>,
+    /// Where the most constrained rate rule stands.
+    pub rate: Option<RateState>,
+}
+
+/// An event of a streamed answer.
+#[derive(Debug)]
+pub enum StreamEvent {
+    /// A fragment.
+    Delta(Delta),
+    /// The stream ended in order and its charge is durable; what is known only now stands here.
+    End {
+        /// Complete.
+        attribution: Attribution,
+        /// Token counts, if the miner gave them.
+        usage: Option<Usage>,
+    },
+    /// The stream broke after the first token.
+    Failed {
+        /// For the client's last event.
+        rejection: Rejection,
+        /// Complete.
+        attribution: Attribution,
+    },
+}
+
+/// What the gateway writes.
+#[derive(Debug)]
+pub enum Reply {
+    /// A whole answer whose charge is durable. `stream` was not asked for.
+    Whole {
+        /// At least one choice.
+        answer: Answer,
+        /// Complete.
+        attribution: Attribution,
+    },
+    /// A stream; its mark is durable and its first event is waiting. Dropping the receiver is how the client leaves.
+    Stream {
+        /// Bounded; ends after `End` or `Failed`.
+        events: mpsc::Receiver<StreamEvent>,
+        /// What is known before the first byte.
+        attribution: Attribution,
+        /// Whether a usage chunk was asked for.
+        include_usage: bool,
+    },
+    /// Refused.
+    Rejected {
+        /// Why.
+        rejection: Rejection,
+        /// What is known.
+        attribution: Attribution,
+    },
+}
+
+/// What the gateway asks of the engine.
+pub trait Serve: Send + Sync + std::fmt::Debug {
+    /// Takes a request; must be called inside the runtime that shall serve it. Dropping the receiver cancels it.
+    fn serve(&self, incoming: Incoming) -> oneshot::Receiver<Reply>;
+
+    /// Returns the models that clients can ask for: id, unix seconds of creation, owner.
+    fn models(&self) -> Vec<(Arc<str>, i64)>;
+
+    /// Checks a key for routes that cost nothing, such as the list of models.
+    fn authenticate(
+        &self,
+        credential: Credential,
+        now_ms: i64,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Rejection>> + Send + '_>>;
+
+    /// Requests whose task has not ended yet; a drain waits for zero.
+    fn in_flight(&self) -> usize;
+}
