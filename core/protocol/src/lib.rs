@@ -1,1 +1,3 @@
 //! Miner protocols and client surfaces as pure functions: bytes in, bytes out.
+
+pub mod surface;

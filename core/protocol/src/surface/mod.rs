@@ -1,0 +1,8 @@
+//! What clients speak: request bodies to prompts, answers and rejections to bytes.
+//!
+//! `openai` is what unmodified OpenAI clients depend on, `legacy` the original's `/chat`. Neither knows HTTP
+//! beyond a status and a few headers; the gateway writes what they return.
+
+mod attribution;
+
+pub use attribution::{Attribution, EXPOSED_HEADERS, REQUEST_ID, go_duration, rate_headers, source_name};
