@@ -1,1 +1,18 @@
-//! The built-in query strategies, one file each.
+//! The built-in query strategies, one file each, and the one place that reads their texts.
+//!
+//! A strategy turns a checked [`Selection`](btvep_domain::Selection) and a snapshot into a plan. It
+//! calls nobody: whom dispatch skips, retries or gives up on is dispatch's business.
+
+pub mod default;
+pub mod spec;
+mod stages;
+mod top_n;
+mod uids;
+
+#[cfg(test)]
+mod fixture;
+
+pub use default::DefaultStrategy;
+pub use spec::{Spec, SpecError};
+pub use top_n::TopN;
+pub use uids::Uids;

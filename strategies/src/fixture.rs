@@ -1,0 +1,85 @@
+//! A small subnet and a request, for the tests of all strategies.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use btvep_domain::{
+    Credential, Exchange, Health, Hotkey, Incentive, Metagraph, NetUid, Neuron, NoCandidate, Plan, Prompt,
+    SelectionSource, Snapshot, Strategy, Surface, Uid,
+};
+
+use crate::Spec;
+
+/// Uid 3 leads, 1 and 5 tie, 4 does not serve.
+const SUBNET: &[(u16, u16, bool)] =
+    &[(0, 0, true), (1, 500, true), (2, 20, true), (3, 900, true), (4, 800, false), (5, 500, true)];
+
+/// Plans on the usual subnet.
+pub(crate) fn plan(
+    strategy: &dyn Strategy,
+    spec: &str,
+    in_parallel: Option<u16>,
+    first_success: bool,
+) -> Result<Plan, NoCandidate> {
+    let selection = Spec::parse(spec).unwrap().select(SelectionSource::Body, in_parallel, first_success);
+    strategy.plan(&exchange(), &selection, &snapshot(SUBNET), (0, 0))
+}
+
+/// Plans on a given subnet, all at once, first success.
+pub(crate) fn plan_on(strategy: &dyn Strategy, spec: &str, snapshot: &Snapshot) -> Result<Plan, NoCandidate> {
+    let selection = Spec::parse(spec).unwrap().select(SelectionSource::Body, None, true);
+    strategy.plan(&exchange(), &selection, snapshot, (0, 0))
+}
+
+/// A subnet of neurons given as uid, incentive, and whether it serves.
+pub(crate) fn snapshot(neurons: &[(u16, u16, bool)]) -> Snapshot {
+    let neurons = neurons.iter().map(|&(uid, incentive, serves)| neuron(uid, incentive, serves)).collect();
+    let metagraph = Metagraph::new(NetUid(1), 0, 0, neurons).unwrap();
+    Snapshot { metagraph: Arc::new(metagraph), health: Arc::new(Health::default()) }
+}
+
+pub(crate) fn uids(uids: &[u16]) -> Vec<Uid> {
+    uids.iter().copied().map(Uid).collect()
+}
+
+fn neuron(uid: u16, incentive: u16, serves: bool) -> Neuron {
+    Neuron {
+        uid: Uid(uid),
+        hotkey: Hotkey([0; 32]),
+        coldkey: Hotkey([0; 32]),
+        axon: serves.then(|| SocketAddr::from(([127, 0, 0, 1], 8000 + uid))),
+        incentive: Incentive(incentive),
+        stake: 0,
+        validator_permit: false,
+        active: true,
+        name: None,
+        description: None,
+        tags: Vec::new(),
+    }
+}
+
+fn exchange() -> Exchange {
+    Exchange {
+        request_id: "req_test".into(),
+        received_at_ms: 0,
+        received_at: Duration::ZERO,
+        surface: Surface::OpenAi,
+        client: None,
+        credential: Credential::Missing,
+        strategy_header: None,
+        timeout: None,
+        client_retry: None,
+        prompt: Ok(Prompt::default()),
+        key: None,
+        model: None,
+        selection: None,
+        rules: Arc::new([]),
+        attempts_rule: None,
+        concurrency: None,
+        metered: false,
+        claims: None,
+        rate: None,
+        verdict: None,
+    }
+}
