@@ -10,5 +10,6 @@ mod reply;
 mod service;
 
 pub use pipeline::Engine;
-pub use reply::{Attribution, Incoming, Reply, Serve, StreamEvent};
+pub use btvep_protocol::surface::attribution::Attribution;
+pub use reply::{Incoming, Reply, Serve, StreamEvent};
 pub use service::{Service, ServiceError, Subnet, Upstream};

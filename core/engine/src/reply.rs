@@ -1,10 +1,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use btvep_domain::{
-    Answer, Credential, Credits, Delta, Hotkey, Prompt, RateState, Rejection, SelectionSource, Surface, Uid, Usage,
-};
+use btvep_domain::{Answer, Credential, Delta, Prompt, Rejection, Surface, Usage};
+use btvep_protocol::surface::attribution::Attribution;
 use tokio::sync::{mpsc, oneshot};
 
 /// A request as the gateway received it.
@@ -30,41 +30,6 @@ pub struct Incoming {
     pub client_retry: Option<u32>,
     /// The parsed body, or why it is refused (after the filters: a stranger learns nothing of his body).
     pub prompt: Result<Prompt, Rejection>,
-}
-
-/// Who answered, how, and what it cost: for headers and the `validator` object.
-#[derive(Clone, Debug, Default)]
-pub struct Attribution {
-    /// The request.
-    pub request_id: Arc<str>,
-    /// The model that served, without suffix.
-    pub model: Option<Arc<str>>,
-    /// The strategy that was used.
-    pub strategy: Option<Arc<str>>,
-    /// Which place named it.
-    pub strategy_source: Option<SelectionSource>,
-    /// The miner of the first choice.
-    pub uid: Option<Uid>,
-    /// Its hotkey.
-    pub hotkey: Option<Hotkey>,
-    /// From sending to that miner's whole answer.
-    pub miner_latency_ms: Option<u32>,
-    /// From receiving the request to the first token.
-    pub ttft_ms: Option<u32>,
-    /// Miners asked.
-    pub attempts: u32,
-    /// Our own part: from receiving to the reply, less the time spent waiting for miners.
-    pub overhead_us: Option<u64>,
-    /// What was charged; none while it is not known.
-    pub credits_charged: Option<Credits>,
-    /// What is left to spend; none when unlimited or not known.
-    pub credits_remaining: Option<Credits>,
-    /// The metagraph's block.
-    pub metagraph_block: Option<u64>,
-    /// The metagraph's age in milliseconds.
-    pub metagraph_age_ms: Option<i64>,
-    /// Where the most constrained rate rule stands.
-    pub rate: Option<RateState>,
 }
 
 /// An event of a streamed answer.
@@ -106,6 +71,8 @@ pub enum Reply {
         attribution: Attribution,
         /// Whether a usage chunk was asked for.
         include_usage: bool,
+        /// Set by the gateway once a fragment has left: from then on a client that leaves is charged.
+        left: Arc<AtomicBool>,
     },
     /// Refused.
     Rejected {
