@@ -70,7 +70,7 @@ fn exchange() -> Exchange {
         strategy_header: None,
         timeout: None,
         client_retry: None,
-        prompt: Ok(Prompt::default()),
+        prompt: Ok(Arc::new(Prompt::default())),
         key: None,
         model: None,
         selection: None,

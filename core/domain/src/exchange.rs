@@ -93,7 +93,7 @@ pub struct Exchange {
     /// The client's own retry counter (`x-stainless-retry-count`).
     pub client_retry: Option<u32>,
     /// The parsed body, or why it is refused; filters that do not need it let a bad one pass.
-    pub prompt: Result<Prompt, Option<Rejection>>,
+    pub prompt: Result<Arc<Prompt>, Option<Rejection>>,
     /// Set by auth.
     pub key: Option<Arc<Key>>,
     /// Set when the request's model is resolved, after the local filters.
@@ -118,7 +118,7 @@ pub struct Exchange {
 
 impl Exchange {
     /// Returns the prompt once the pipeline has checked it.
-    pub fn prompt(&self) -> Option<&Prompt> {
+    pub fn prompt(&self) -> Option<&Arc<Prompt>> {
         self.prompt.as_ref().ok()
     }
 }

@@ -65,7 +65,7 @@ pub fn exchange() -> Exchange {
         strategy_header: None,
         timeout: None,
         client_retry: None,
-        prompt: Ok(prompt("hello")),
+        prompt: Ok(Arc::new(prompt("hello"))),
         key: Some(Arc::new(key())),
         model: Some(Arc::new(model())),
         selection: Some(Selection {
