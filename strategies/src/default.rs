@@ -15,7 +15,6 @@ use crate::Spec;
 pub struct Config {
     /// The miners to ask, one after the other until one answers. Empty (the default) means the single
     /// serving miner of highest incentive.
-    #[schemars(with = "Vec<u16>")]
     pub uids: Vec<Uid>,
     /// Who is asked when none of `uids` serves or all of them failed before the first token:
     /// `none` (the default) or `top_n:N`, the N serving miners of highest incentive, one after the other.

@@ -1,6 +1,8 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Where a secret is found: `env:NAME` or `file:PATH`. A configuration never holds the secret itself.
@@ -35,6 +37,20 @@ impl fmt::Display for SecretRef {
             Self::Env(name) => write!(f, "env:{name}"),
             Self::File(path) => write!(f, "file:{}", path.display()),
         }
+    }
+}
+
+impl JsonSchema for SecretRef {
+    fn schema_name() -> Cow<'static, str> {
+        "SecretRef".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^(env|file):.+",
+            "description": "Where a secret is found: `env:NAME` or `file:PATH`, never the secret itself.",
+        })
     }
 }
 

@@ -1,7 +1,9 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::iter::Sum;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An amount of money in micro-credits: `1_000_000` is one credit.
@@ -84,6 +86,16 @@ impl FromStr for Credits {
         let micro: i64 = format!("{decimals:0<6}").parse().map_err(|_| refuse())?;
         let amount = whole.checked_mul(Self::ONE).and_then(|w| w.checked_add(micro)).ok_or_else(refuse)?;
         Ok(Self(sign * amount))
+    }
+}
+
+impl JsonSchema for Credits {
+    fn schema_name() -> Cow<'static, str> {
+        "Credits".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number", "description": "An amount of credits, with at most six decimals." })
     }
 }
 

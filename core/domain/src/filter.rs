@@ -58,7 +58,7 @@ pub struct Outcome {
     pub attempts: Vec<AttemptReport>,
     /// Choices delivered.
     pub choices: u32,
-    /// The answer's text, one per choice; empty unless a filter needs it.
+    /// The answer's text, one per choice; empty unless a filter needs it ([`Needs::answer`], [`Filter::wants_texts`]).
     pub texts: Vec<String>,
     /// Token counts as the miners gave them.
     pub usage: Option<Usage>,
@@ -82,6 +82,12 @@ pub trait Filter: Send + Sync + fmt::Debug {
     /// What it needs.
     fn needs(&self) -> Needs {
         Needs::default()
+    }
+
+    /// Whether this one request's answer is wanted in [`Outcome::texts`], although [`Needs::answer`] is not set;
+    /// asked once, when the answer begins.
+    fn wants_texts(&self, _exchange: &Exchange) -> bool {
+        false
     }
 
     /// The way in.

@@ -3,6 +3,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Credits, RateRule, Secret, StoreError};
@@ -85,7 +86,7 @@ pub struct Key {
 }
 
 /// What a key may do beyond the defaults. Every field absent means: as configured for all.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeyPolicy {
     /// Rules of its own instead of the global defaults; an empty list means no rate limit.
@@ -115,7 +116,7 @@ pub struct KeyPolicy {
 }
 
 /// What a log row keeps of prompt and answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ContentPolicy {
     /// Times, sizes, status, miners: no text and no hash of it.
@@ -130,7 +131,7 @@ pub enum ContentPolicy {
 }
 
 /// What moderation does with a prompt, and with its own failures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ModerationMode {
     /// Not asked.
