@@ -1,10 +1,20 @@
 //! Sends one prompt to miners by a plan, and owns their connections, lanes and health.
+//!
+//! `race` walks the plan, `attempt` asks one miner, `client` and `wire` are the HTTP below it, `miners` keeps what
+//! outlives a request: lanes, health, breakers.
 
-use std::net::{IpAddr, SocketAddr};
+mod log;
+mod plan;
+mod stream;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use btvep_domain::{Answer, AttemptReport, Delta, Health, InvalidPlan, Metagraph, MinerFailure, Plan, Prompt, Usage};
+use btvep_domain::{Answer, Health, Metagraph, Plan, Prompt, Snapshot};
+
+pub use log::AttemptLog;
+pub use plan::validate;
+pub use stream::MinerStream;
 
 use crate::{Subnet, Upstream};
 
@@ -16,4 +26,80 @@ pub enum AddressPolicy {
     Global,
     /// Any, for miners from a file or the devnet, which the operator wrote himself.
     Any,
+}
+
+/// Who a prompt goes to.
+#[derive(Clone, Debug)]
+pub enum Party {
+    /// The miners of a plan.
+    Subnet(Arc<Subnet>),
+    /// One upstream; the plan is not looked at.
+    Upstream(Arc<Upstream>),
+}
+
+/// One prompt to be sent.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The prompt.
+    pub prompt: Arc<Prompt>,
+    /// The model's name towards the miners.
+    pub model: Arc<str>,
+    /// Who it goes to.
+    pub party: Party,
+    /// Which miners, in which order; ignored for an upstream.
+    pub plan: Plan,
+    /// What the plan was made from; some for a subnet.
+    pub snapshot: Option<Snapshot>,
+    /// Whether the client wants a stream.
+    pub stream: bool,
+    /// The client's own deadline for all of it; tightens the configured ones.
+    pub timeout: Option<Duration>,
+    /// Takes the record of every attempt.
+    pub attempts: Arc<AttemptLog>,
+}
+
+/// Nobody answered; each attempt's reason stands in [`Job::attempts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no miner answered")]
+pub struct Failed;
+
+/// Sends prompts; outlives configurations, and with it connections, lanes, health and breakers.
+#[derive(Debug, Default)]
+pub struct Dispatcher {}
+
+impl Dispatcher {
+    /// Makes one that knows nobody yet.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Returns the frozen health of a subnet's miners, in the order of its neurons; at most 100 ms old.
+    pub fn health(&self, _subnet: &Subnet, metagraph: &Arc<Metagraph>) -> Arc<Health> {
+        Arc::new(Health { miners: vec![btvep_domain::MinerHealth::default(); metagraph.neurons().len()] })
+    }
+
+    /// Sends a prompt and waits for a whole answer. Dropping the future cancels every attempt.
+    ///
+    /// # Errors
+    ///
+    /// No miner answered.
+    #[expect(clippy::unused_async, reason = "the body comes with the transport")]
+    pub async fn whole(&self, _job: &Job) -> Result<Answer, Failed> {
+        Err(Failed)
+    }
+
+    /// Sends a prompt and waits for the first token; until then another miner of the plan may take over.
+    ///
+    /// # Errors
+    ///
+    /// No miner gave a token.
+    #[expect(clippy::unused_async, reason = "the body comes with the transport")]
+    pub async fn stream(&self, _job: &Job) -> Result<MinerStream, Failed> {
+        Err(Failed)
+    }
+
+    /// Returns the counters: attempts by outcome, retries by reason.
+    pub fn metrics(&self) -> Vec<prometheus::proto::MetricFamily> {
+        Vec::new()
+    }
 }
