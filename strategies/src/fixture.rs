@@ -2,12 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use btvep_domain::{
-    Credential, Exchange, Health, Hotkey, Incentive, Metagraph, NetUid, Neuron, NoCandidate, Plan, Prompt,
-    SelectionSource, Snapshot, Strategy, Surface, Uid,
+    Health, Hotkey, Incentive, Metagraph, NetUid, Neuron, NoCandidate, Plan, SelectionSource, Snapshot, Strategy, Uid,
 };
+use btvep_testkit::exchange;
 
 use crate::Spec;
 
@@ -56,30 +55,5 @@ fn neuron(uid: u16, incentive: u16, serves: bool) -> Neuron {
         name: None,
         description: None,
         tags: Vec::new(),
-    }
-}
-
-fn exchange() -> Exchange {
-    Exchange {
-        request_id: "req_test".into(),
-        received_at_ms: 0,
-        received_at: Duration::ZERO,
-        surface: Surface::OpenAi,
-        client: None,
-        credential: Credential::Missing,
-        strategy_header: None,
-        timeout: None,
-        client_retry: None,
-        prompt: Ok(Arc::new(Prompt::default())),
-        key: None,
-        model: None,
-        selection: None,
-        rules: Arc::new([]),
-        attempts_rule: None,
-        concurrency: None,
-        metered: false,
-        claims: None,
-        rate: None,
-        verdict: None,
     }
 }

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Claims, Key, Model, ModerationMode, Prompt, RateState, Rejection, Secret, Uid};
+use crate::{Key, Model, ModerationMode, Prompt, RateState, Rejection, Secret, Uid};
 
 /// Whose manners an answer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,8 +108,6 @@ pub struct Exchange {
     pub concurrency: Option<u32>,
     /// Set by credits: whether the price is to be held and charged.
     pub metered: bool,
-    /// Set at admission.
-    pub claims: Option<Claims>,
     /// Set at admission (and by a rate refusal).
     pub rate: Option<RateState>,
     /// Set by moderation.

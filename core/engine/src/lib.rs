@@ -9,7 +9,7 @@ mod pipeline;
 mod reply;
 mod service;
 
-pub use pipeline::Engine;
-pub use btvep_protocol::surface::attribution::Attribution;
+pub use btvep_protocol::surface::Attribution;
+pub use pipeline::{Engine, EngineMetrics};
 pub use reply::{Incoming, Reply, Serve, StreamEvent};
 pub use service::{Service, ServiceError, Subnet, Upstream};

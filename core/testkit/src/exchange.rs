@@ -80,7 +80,6 @@ pub fn exchange() -> Exchange {
         attempts_rule: None,
         concurrency: None,
         metered: false,
-        claims: None,
         rate: None,
         verdict: None,
     }

@@ -1,5 +1,131 @@
-//! The life of a request.
+//! The life of a request: way in, plan, admission, miners, account closed, way out.
+//!
+//! `journey` is the order of events; the other files are its steps, in the order they happen.
 
-/// Takes requests through the pipeline.
-#[derive(Debug)]
-pub struct Engine;
+mod admit;
+mod journey;
+mod metrics;
+mod select;
+mod streamed;
+mod way_in;
+mod way_out;
+mod whole;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use btvep_domain::{AuthFailure, Credential, Kind, Rejection};
+use tokio::sync::oneshot;
+
+use crate::dispatch::Dispatcher;
+use crate::{Incoming, Reply, Serve, Service};
+use journey::Journey;
+pub use metrics::EngineMetrics;
+
+/// Takes requests through the pipeline, each as a task of its own on the thread that received it.
+pub struct Engine {
+    service: ArcSwap<Service>,
+    dispatcher: Arc<Dispatcher>,
+    metrics: Arc<EngineMetrics>,
+    in_flight: Arc<AtomicUsize>,
+    /// Zero of the monotonic times that accounts see.
+    zero: Instant,
+}
+
+impl Engine {
+    /// Makes an engine that serves by `service` until it is replaced.
+    pub fn new(service: Service, dispatcher: Arc<Dispatcher>, metrics: Arc<EngineMetrics>) -> Arc<Self> {
+        let service = ArcSwap::from_pointee(service);
+        Arc::new(Self { service, dispatcher, metrics, in_flight: Arc::default(), zero: Instant::now() })
+    }
+
+    /// Serves new requests by another service; requests in flight keep theirs.
+    pub fn replace(&self, service: Service) {
+        self.service.store(Arc::new(service));
+    }
+
+    /// Returns the service that new requests get.
+    pub fn service(&self) -> Arc<Service> {
+        self.service.load_full()
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("in_flight", &self.in_flight()).finish_non_exhaustive()
+    }
+}
+
+/// Counts a request from its arrival until its task has ended, however it ends.
+struct InFlight(Arc<AtomicUsize>);
+
+impl InFlight {
+    fn enter(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Serve for Engine {
+    fn serve(&self, incoming: Incoming) -> oneshot::Receiver<Reply> {
+        let (reply, pending) = oneshot::channel();
+        let here = InFlight::enter(&self.in_flight);
+        let received_at = incoming.received_at.saturating_duration_since(self.zero);
+        let dispatcher = Arc::clone(&self.dispatcher);
+        let journey = Journey::new(self.service(), dispatcher, Arc::clone(&self.metrics), (incoming, received_at));
+        tokio::spawn(async move {
+            let _here = here;
+            journey.run(reply).await;
+        });
+        pending
+    }
+
+    fn models(&self) -> Vec<(Arc<str>, i64)> {
+        self.service.load().models.iter().map(|model| (Arc::clone(&model.id), model.created)).collect()
+    }
+
+    fn authenticate(
+        &self,
+        credential: Credential,
+        now_ms: i64,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Rejection>> + Send + '_>> {
+        let service = self.service();
+        Box::pin(async move {
+            let presented = match credential {
+                Credential::Key(presented) => presented,
+                Credential::Missing => return Err(Rejection::new(Kind::MissingKey, "no API key was sent")),
+                Credential::WrongScheme => {
+                    return Err(Rejection::new(Kind::WrongScheme, "send the API key as `Authorization: Bearer KEY`"));
+                }
+            };
+            match service.keys.authenticate(&presented, now_ms / 1000).await {
+                Ok(_) => Ok(()),
+                Err(AuthFailure::Unknown) => Err(Rejection::new(Kind::UnknownKey, "the API key is not known")),
+                Err(AuthFailure::Disabled) => Err(Rejection::new(Kind::DisabledKey, "the API key is disabled")),
+                Err(AuthFailure::Expired { at }) => {
+                    let mut rejection = Rejection::new(Kind::ExpiredKey, "the API key has expired");
+                    rejection.expired_at = Some(at);
+                    Err(rejection)
+                }
+                Err(AuthFailure::Store(error)) => Err(error.into()),
+            }
+        })
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,190 @@
+//! One request from its arrival to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use btvep_domain::{Closing, Ending, Exchange, Filter, Hold, Kind, Model, Prompt, Rejection, Selection, Until};
+use tokio::sync::oneshot;
+
+use super::admit::{self, Admitted};
+use super::metrics::EngineMetrics;
+use super::select;
+use super::way_in;
+use super::way_out::WayOut;
+use crate::dispatch::{AttemptLog, Dispatcher};
+use crate::{Attribution, Incoming, Reply, Service};
+
+/// A request on its way, with everything that was current when it arrived.
+pub(super) struct Journey {
+    pub(super) service: Arc<Service>,
+    pub(super) dispatcher: Arc<Dispatcher>,
+    pub(super) way_out: WayOut,
+    pub(super) attribution: Attribution,
+    /// Whether a filter sees fragments, or needs the answer's text at the end.
+    pub(super) watchers: Vec<Arc<dyn Filter>>,
+}
+
+/// Why a request ends without an answer.
+pub(super) enum Stop {
+    Rejected(Rejection),
+    ClientGone,
+}
+
+impl From<Rejection> for Stop {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl Journey {
+    pub(super) fn new(
+        service: Arc<Service>,
+        dispatcher: Arc<Dispatcher>,
+        metrics: Arc<EngineMetrics>,
+        (incoming, received_at): (Incoming, Duration),
+    ) -> Self {
+        let attribution = Attribution { request_id: Arc::clone(&incoming.request_id), ..Attribution::default() };
+        let arrived = incoming.received_at;
+        let way_out = WayOut::new(exchange(incoming, received_at), arrived, metrics);
+        let watchers = service.filters.iter().filter(|filter| filter.needs().answer).map(Arc::clone).collect();
+        Self { service, dispatcher, way_out, attribution, watchers }
+    }
+
+    /// Takes the request to its end; `reply` is closed when the client leaves.
+    pub(super) async fn run(mut self, mut reply: oneshot::Sender<Reply>) {
+        let admitted = tokio::select! {
+            biased;
+            admitted = self.way_in() => admitted.map_err(Stop::Rejected),
+            () = reply.closed() => Err(Stop::ClientGone),
+        };
+        match admitted {
+            Err(stop) => self.stop(stop, reply),
+            Ok(Admitted { job, hold }) if job.stream && job.plan.until == Until::First => {
+                self.answer_streamed(job, hold, reply).await;
+            }
+            Ok(Admitted { job, hold }) => self.answer_whole(job, hold, reply).await,
+        }
+    }
+
+    async fn way_in(&mut self) -> Result<Admitted, Rejection> {
+        let service = Arc::clone(&self.service);
+        way_in::enter(&service.filters, false, &mut self.way_out.exchange, &mut self.way_out.entered).await?;
+        let prompt = self.take_prompt()?;
+        let (model, selection) =
+            select::select(&service, &self.way_out.exchange, &prompt).map_err(|rejection| *rejection)?;
+        let admitted = self.admit(&service, (model, &prompt), selection).await?;
+        way_in::enter(&service.filters, true, &mut self.way_out.exchange, &mut self.way_out.entered).await?;
+        Ok(admitted)
+    }
+
+    /// Returns the parsed body, or its rejection, now that the filters know who sent it.
+    fn take_prompt(&mut self) -> Result<Arc<Prompt>, Rejection> {
+        match &mut self.way_out.exchange.prompt {
+            Ok(prompt) => Ok(Arc::clone(prompt)),
+            Err(rejection) => {
+                Err(rejection.take().unwrap_or_else(|| Rejection::new(Kind::MalformedBody, "the body is not usable")))
+            }
+        }
+    }
+
+    async fn admit(
+        &mut self,
+        service: &Arc<Service>,
+        (model, prompt): (Arc<Model>, &Arc<Prompt>),
+        selection: Selection,
+    ) -> Result<Admitted, Rejection> {
+        self.attribution.model = Some(Arc::clone(&model.id));
+        self.attribution.strategy = Some(Arc::clone(&selection.name));
+        self.attribution.strategy_source = Some(selection.source);
+        let exchange = &mut self.way_out.exchange;
+        exchange.model = Some(Arc::clone(&model));
+        let planned = admit::plan(service, &self.dispatcher, exchange, (&model, &selection));
+        exchange.selection = Some(selection);
+        let planned = planned?;
+        if let Some(snapshot) = &planned.snapshot {
+            self.attribution.metagraph_block = Some(snapshot.metagraph.block);
+            self.attribution.metagraph_age_ms = Some(exchange.received_at_ms - snapshot.metagraph.read_at_ms);
+        }
+        admit::accepts(&planned, &model, prompt)?;
+        let admitted = admit::admit(service, exchange, (&model, prompt), planned).await;
+        self.attribution.rate = exchange.rate;
+        admitted
+    }
+
+    /// Ends a request that has no answer and whose account, if any, is closed.
+    pub(super) fn stop(mut self, stop: Stop, reply: oneshot::Sender<Reply>) {
+        match stop {
+            Stop::ClientGone => {
+                self.way_out.end(Ending::ClientGone { delivered: false });
+            }
+            Stop::Rejected(rejection) => {
+                let outcome = self.way_out.end(Ending::Rejected(rejection));
+                if let Ending::Rejected(rejection) = outcome.ending {
+                    // A client that has left needs no answer.
+                    let _ = reply.send(Reply::Rejected { rejection, attribution: self.attribution });
+                }
+            }
+        }
+    }
+
+    /// Closes the account without a charge and ends the request.
+    pub(super) async fn fail(mut self, stop: Stop, hold: Option<Box<dyn Hold>>, reply: oneshot::Sender<Reply>) {
+        if let Some(hold) = hold {
+            let closing = self.closing(0);
+            match hold.close(closing).await {
+                Ok(closed) => self.way_out.facts.closed = Some(closed),
+                // Nothing was to be charged, so the client loses nothing; the store tells of its own trouble.
+                Err(error) => tracing::debug!(%error, "the record of a free request was not written"),
+            }
+        }
+        self.stop(stop, reply);
+    }
+
+    /// Takes over what the attempts came to; called once, when no further attempt can begin.
+    pub(super) fn note_attempts(&mut self, attempts: &AttemptLog) {
+        self.way_out.facts.attempts = attempts.take();
+        self.attribution.attempts = u32::try_from(self.way_out.facts.attempts.len()).unwrap_or(u32::MAX);
+        self.attribution.overhead_us = Some(self.way_out.elapsed_us().saturating_sub(attempts.waited_us()));
+    }
+
+    /// Returns how the hold ends when `choices` were delivered.
+    pub(super) fn closing(&self, choices: u32) -> Closing {
+        let elapsed_ms = i64::try_from(self.way_out.elapsed_us() / 1000).unwrap_or(i64::MAX);
+        Closing {
+            choices,
+            attempts: u32::try_from(self.way_out.facts.attempts.len()).unwrap_or(u32::MAX),
+            at_ms: self.way_out.exchange.received_at_ms.saturating_add(elapsed_ms),
+        }
+    }
+}
+
+/// Returns the rejection of a request whose miners all failed.
+pub(super) fn all_failed(attempts: &[btvep_domain::AttemptReport]) -> Rejection {
+    let mut rejection = Rejection::new(Kind::AllMinersFailed, "all miner responses have failed");
+    rejection.attempts = attempts.to_vec();
+    rejection
+}
+
+fn exchange(incoming: Incoming, received_at: Duration) -> Exchange {
+    Exchange {
+        request_id: incoming.request_id,
+        received_at_ms: incoming.received_at_ms,
+        received_at,
+        surface: incoming.surface,
+        client: incoming.client,
+        credential: incoming.credential,
+        strategy_header: incoming.strategy_header,
+        timeout: incoming.timeout,
+        client_retry: incoming.client_retry,
+        prompt: incoming.prompt.map(Arc::new).map_err(Some),
+        key: None,
+        model: None,
+        selection: None,
+        rules: Arc::default(),
+        attempts_rule: None,
+        concurrency: None,
+        metered: false,
+        rate: None,
+        verdict: None,
+    }
+}
