@@ -4,5 +4,14 @@
 //! beyond a status and a few headers; the gateway writes what they return.
 
 mod attribution;
+mod body;
+mod failures;
+mod head;
+pub mod legacy;
+mod limits;
+mod loose;
+pub mod openai;
 
 pub use attribution::{Attribution, EXPOSED_HEADERS, REQUEST_ID, go_duration, rate_headers, source_name};
+pub use head::{ErrorHead, error_head};
+pub use limits::LimitsConfig;
