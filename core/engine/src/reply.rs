@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use btvep_domain::{Answer, Credential, Delta, Prompt, Rejection, Surface, Usage};
-use btvep_protocol::surface::attribution::Attribution;
+use btvep_protocol::surface::Attribution;
 use tokio::sync::{mpsc, oneshot};
 
 /// A request as the gateway received it.
