@@ -1,5 +1,13 @@
 //! Miner protocols and client surfaces as pure functions: bytes in, bytes out.
 
+pub mod btauth;
+mod error_answer;
+#[cfg(test)]
+mod fixture;
 pub mod nonce;
+pub mod openai;
+pub mod openai_body;
+pub mod path;
 pub mod signer;
 pub mod surface;
+mod words;
