@@ -36,7 +36,7 @@ pub use health::{Breaker, Health, MinerHealth};
 pub use hotkey::{Hotkey, ParseHotkey};
 pub use key::{AuthFailure, ContentPolicy, Key, KeyEdit, KeyId, KeyPolicy, Keys, ModerationMode, NewKey, ParseKeyId};
 pub use log::{Appended, LogQuery, LogRow, Logs, RowAttempt};
-pub use metagraph::{Metagraph, MetagraphSource, Neuron};
+pub use metagraph::{DuplicateUid, Metagraph, MetagraphSource, Neuron};
 pub use model::{Modality, Model, ParameterMode, Route};
 pub use plan::{Deadlines, InvalidPlan, Plan, Until};
 pub use prompt::{Field, Message, Prompt, Role, StrategyFields};
