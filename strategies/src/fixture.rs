@@ -1,10 +1,7 @@
 //! A small subnet and a request, for the tests of all strategies.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-
 use btvep_domain::{
-    Health, Hotkey, Incentive, Metagraph, NetUid, Neuron, NoCandidate, Plan, SelectionSource, Snapshot, Strategy, Uid,
+    Incentive, Metagraph, NetUid, Neuron, NoCandidate, Plan, SelectionSource, Snapshot, Strategy, Uid,
 };
 use btvep_testkit::exchange;
 
@@ -33,27 +30,13 @@ pub(crate) fn plan_on(strategy: &dyn Strategy, spec: &str, snapshot: &Snapshot) 
 
 /// A subnet of neurons given as uid, incentive, and whether it serves.
 pub(crate) fn snapshot(neurons: &[(u16, u16, bool)]) -> Snapshot {
-    let neurons = neurons.iter().map(|&(uid, incentive, serves)| neuron(uid, incentive, serves)).collect();
-    let metagraph = Metagraph::new(NetUid(1), 0, 0, neurons).unwrap();
-    Snapshot { metagraph: Arc::new(metagraph), health: Arc::new(Health::default()) }
+    let neurons = neurons.iter().map(|&(uid, incentive, serves)| {
+        let neuron = btvep_testkit::neuron(uid);
+        Neuron { incentive: Incentive(incentive), axon: neuron.axon.filter(|_| serves), ..neuron }
+    });
+    btvep_testkit::snapshot(Metagraph::new(NetUid(1), 0, 0, neurons.collect()).unwrap())
 }
 
 pub(crate) fn uids(uids: &[u16]) -> Vec<Uid> {
     uids.iter().copied().map(Uid).collect()
-}
-
-fn neuron(uid: u16, incentive: u16, serves: bool) -> Neuron {
-    Neuron {
-        uid: Uid(uid),
-        hotkey: Hotkey([0; 32]),
-        coldkey: Hotkey([0; 32]),
-        axon: serves.then(|| SocketAddr::from(([127, 0, 0, 1], 8000 + uid))),
-        incentive: Incentive(incentive),
-        stake: 0,
-        validator_permit: false,
-        active: true,
-        name: None,
-        description: None,
-        tags: Vec::new(),
-    }
 }
