@@ -11,9 +11,6 @@ mod way_in;
 mod way_out;
 mod whole;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -10,6 +10,9 @@ use btvep_strategies::{Spec, SpecError};
 
 use crate::Service;
 
+#[cfg(test)]
+mod tests;
+
 type Checked<T> = Result<T, Box<Rejection>>;
 
 /// Returns the model and the strategy of a request, both checked against what its key allows.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use btvep_domain::{AttemptReport, Closed, Ending, Exchange, Filter, Outcome, Surface, Usage};
+use btvep_protocol::surface::error_head;
 
 use super::metrics::EngineMetrics;
 
@@ -44,7 +45,7 @@ impl WayOut {
         self.ended = true;
         let facts = std::mem::take(&mut self.facts);
         let outcome = Outcome {
-            status: status(&ending),
+            status: status(self.exchange.surface, &ending),
             ending,
             attempts: facts.attempts,
             choices: facts.choices,
@@ -77,11 +78,11 @@ impl Drop for WayOut {
 /// Nginx's number for a client that left before its answer.
 const CLIENT_GONE: u16 = 499;
 
-fn status(ending: &Ending) -> u16 {
+fn status(surface: Surface, ending: &Ending) -> u16 {
     match ending {
         Ending::Answered | Ending::Streamed | Ending::Partial | Ending::ClientGone { delivered: true } => 200,
         Ending::ClientGone { delivered: false } => CLIENT_GONE,
-        Ending::Rejected(rejection) => rejection.kind.status(),
+        Ending::Rejected(rejection) => error_head(surface, rejection).status,
         Ending::Panicked => 500,
     }
 }
