@@ -18,6 +18,7 @@ pub struct Config {
     pub default: Vec<RateRule>,
     /// Requests that a key may have in flight at the same time, if the key does not say otherwise. Unlimited
     /// when absent (the default).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
     /// The most miners asked for a key in a window, whatever comes of it: failures are free of charge, and
     /// this keeps them from being abused. 10000 in 60 seconds by default.
@@ -53,11 +54,11 @@ impl RateLimit {
     ///
     /// A rule or the concurrency is 0.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        check_rules("rate_limit.default", &config.default)?;
-        check_rule("rate_limit.attempts", config.attempts)?;
+        check_rules("filters.rate_limit.default", &config.default)?;
+        check_rule("filters.rate_limit.attempts", config.attempts)?;
         if config.concurrency == Some(0) {
             let message = "0 would refuse every request; write at least 1, or leave it out for no limit";
-            return Err(ConfigError::new("rate_limit.concurrency", message));
+            return Err(ConfigError::new("filters.rate_limit.concurrency", message));
         }
         Ok(Self {
             enabled: config.enabled,
@@ -173,9 +174,9 @@ mod tests {
     fn rules_that_allow_nothing_are_refused() {
         check_refused(
             r#"{"default": [{"times": 1, "seconds": 1}, {"times": 0, "seconds": 1}]}"#,
-            "rate_limit.default.1.times",
+            "filters.rate_limit.default.1.times",
         );
-        check_refused(r#"{"attempts": {"times": 1, "seconds": 0}}"#, "rate_limit.attempts.seconds");
-        check_refused(r#"{"concurrency": 0}"#, "rate_limit.concurrency");
+        check_refused(r#"{"attempts": {"times": 1, "seconds": 0}}"#, "filters.rate_limit.attempts.seconds");
+        check_refused(r#"{"concurrency": 0}"#, "filters.rate_limit.concurrency");
     }
 }

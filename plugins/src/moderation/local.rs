@@ -26,15 +26,15 @@ impl WordList {
         for (place, keyword) in keywords.iter().enumerate() {
             if keyword.trim().is_empty() {
                 let message = "an empty keyword would flag every prompt; remove it";
-                return Err(ConfigError::new(format!("moderation.keywords.{place}"), message));
+                return Err(ConfigError::new(format!("filters.moderation.keywords.{place}"), message));
             }
         }
         for (place, pattern) in patterns.iter().enumerate() {
-            check_pattern(&format!("moderation.patterns.{place}"), pattern)?;
+            check_pattern(&format!("filters.moderation.patterns.{place}"), pattern)?;
         }
         let expressions = keywords.iter().map(|word| keyword_pattern(word.trim())).chain(patterns.iter().cloned());
         let set = RegexSetBuilder::new(expressions).size_limit(ALL).dfa_size_limit(CACHE).build().map_err(|_| {
-            ConfigError::new("moderation.patterns", "keywords and patterns together are too large; use fewer")
+            ConfigError::new("filters.moderation.patterns", "keywords and patterns together are too large; use fewer")
         })?;
         let keywords = keywords.iter().map(|word| shown("keyword", word.trim()));
         let names = keywords.chain(patterns.iter().map(|pattern| shown("pattern", pattern))).collect();
@@ -133,21 +133,21 @@ mod tests {
 
     #[test]
     fn what_would_flag_everything_is_refused() {
-        check_refused(&["x", "  "], &[], "moderation.keywords.1", "every prompt");
-        check_refused(&[], &["x", "a*"], "moderation.patterns.1", "every prompt");
+        check_refused(&["x", "  "], &[], "filters.moderation.keywords.1", "every prompt");
+        check_refused(&[], &["x", "a*"], "filters.moderation.patterns.1", "every prompt");
     }
 
     #[test]
     fn a_pattern_that_blows_up_is_refused_and_named() {
-        check_refused(&[], &["ok", r"(?:\w{500}){500}"], "moderation.patterns.1", "too much memory");
-        check_refused(&[], &["(open"], "moderation.patterns.0", "unclosed group");
+        check_refused(&[], &["ok", r"(?:\w{500}){500}"], "filters.moderation.patterns.1", "too much memory");
+        check_refused(&[], &["(open"], "filters.moderation.patterns.0", "unclosed group");
     }
 
     #[test]
     fn all_together_are_bounded_too() {
         let many: Vec<String> = (0..100).map(|n| format!(r"{n}\w{{25}}")).collect();
         let patterns: Vec<&str> = many.iter().map(String::as_str).collect();
-        check_refused(&[], &patterns, "moderation.patterns", "use fewer");
+        check_refused(&[], &patterns, "filters.moderation.patterns", "use fewer");
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub struct Config {
     /// The endpoint's model. `omni-moderation-latest` by default.
     pub model: String,
     /// The endpoint's API key, as a reference. Without one (the default) OpenAI's endpoint is not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<SecretRef>,
     /// How long the endpoint may take to answer. `5s` by default.
     #[serde(with = "humantime_serde")]
@@ -40,6 +41,7 @@ pub struct Config {
     pub timeout: Duration,
     /// The endpoint's categories that count, such as `violence`. When absent (the default) whatever the
     /// endpoint flags counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub categories: Option<Vec<String>>,
     /// Words and phrases for which a prompt is flagged without asking the endpoint; whole words, whatever
     /// the case of their letters. None by default.
@@ -67,7 +69,8 @@ impl Default for Config {
 /// Flags prompts by the operator's list first, then by asking the endpoint about all messages at once.
 ///
 /// What was found stands on the exchange. An endpoint that cannot answer, refuses our key, or has failed
-/// several times in a row is *unavailable*: the mode says what that means for the prompt.
+/// several times in a row is *unavailable*: the mode says what that means for the prompt. Only text is
+/// looked at: images, sounds and the arguments of tool calls pass as they are.
 #[derive(Debug)]
 pub struct Moderation {
     mode: ModerationMode,
@@ -87,7 +90,7 @@ impl Moderation {
         let remote = is_remote.then(|| Remote::new(config, secret)).transpose()?;
         if config.mode != ModerationMode::Off && list.is_empty() && remote.is_none() {
             let message = "nothing can moderate; set `key`, `keywords` or `patterns`, or the mode to `off`";
-            return Err(ConfigError::new("moderation.mode", message));
+            return Err(ConfigError::new("filters.moderation.mode", message));
         }
         Ok(Self { mode: config.mode, list, remote })
     }

@@ -1,6 +1,7 @@
 //! The endpoint: OpenAI's moderation API, or one that speaks it.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,7 @@ pub(super) enum Unavailable {
     #[error("the moderation endpoint cannot be reached")]
     Unreachable(#[source] reqwest::Error),
     /// It refused our key.
-    #[error("the moderation endpoint refused the key with {0}; check `moderation.key`")]
+    #[error("the moderation endpoint refused the key with {0}; check `filters.moderation.key`")]
     Key(StatusCode),
     /// It answered with an error.
     #[error("the moderation endpoint answered {0}")]
@@ -82,11 +83,12 @@ impl Remote {
     /// Makes the client; opens no connection.
     pub(super) fn new(config: &Config, secret: Option<&Secret>) -> Result<Self, ConfigError> {
         if config.timeout.is_zero() {
-            return Err(ConfigError::new("moderation.timeout", "write at least 1ms; 5s is usual"));
+            return Err(ConfigError::new("filters.moderation.timeout", "write at least 1ms; 5s is usual"));
         }
+        let url = endpoint(&config.base_url)?;
         Ok(Self {
-            client: client(config.timeout, secret)?,
-            url: endpoint(&config.base_url)?,
+            client: client(&url, config.timeout, secret)?,
+            url,
             model: config.model.clone(),
             timeout: config.timeout,
             categories: config.categories.clone(),
@@ -173,7 +175,7 @@ impl Remote {
 }
 
 fn endpoint(base_url: &str) -> Result<Url, ConfigError> {
-    let refuse = |message: &str| ConfigError::new("moderation.base_url", message);
+    let refuse = |message: &str| ConfigError::new("filters.moderation.base_url", message);
     let url = Url::parse(&format!("{}/moderations", base_url.trim_end_matches('/')))
         .map_err(|_| refuse("this is no URL; write for example `https://api.openai.com/v1`"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -185,22 +187,37 @@ fn endpoint(base_url: &str) -> Result<Url, ConfigError> {
     Ok(url)
 }
 
-fn client(timeout: Duration, secret: Option<&Secret>) -> Result<Client, ConfigError> {
+fn client(url: &Url, timeout: Duration, secret: Option<&Secret>) -> Result<Client, ConfigError> {
     install_tls();
     let mut headers = HeaderMap::new();
     if let Some(secret) = secret {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", secret.expose()))
-            .map_err(|_| ConfigError::new("moderation.key", "the key holds characters that no header can carry"))?;
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", secret.expose())).map_err(|_| {
+            ConfigError::new("filters.moderation.key", "the key holds characters that no header can carry")
+        })?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
-    let builder = Client::builder()
+    let mut builder = Client::builder()
         .default_headers(headers)
         .timeout(timeout)
         // A redirect would take prompts to somebody who was not configured, and so would a proxy of the environment.
         .redirect(redirect::Policy::none())
         .no_proxy();
-    builder.build().map_err(|error| ConfigError::new("moderation", format!("no HTTP client can be made: {error}")))
+    if url.scheme() == "http" {
+        // Nobody's certificate is checked, so a machine without root certificates will do.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(|error| ConfigError::new("filters.moderation", with_causes(&error)))
+}
+
+fn with_causes(error: &reqwest::Error) -> String {
+    let mut message = format!("no HTTP client can be made: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message = format!("{message}: {error}");
+        cause = error.source();
+    }
+    message
 }
 
 /// Chooses the process's TLS provider if nobody has: without one the client would panic.

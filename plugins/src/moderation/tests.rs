@@ -257,10 +257,10 @@ fn check_refused(config: Value, secret: Option<&str>, path: &str) {
 
 #[test]
 fn mistakes_in_the_configuration_are_named() {
-    check_refused(json!({ "mode": "monitor" }), None, "moderation.mode");
-    check_refused(json!({ "base_url": "no url" }), None, "moderation.base_url");
-    check_refused(json!({ "base_url": "ftp://x/" }), None, "moderation.base_url");
-    check_refused(json!({ "base_url": "https://u:donotprint@x/v1" }), None, "moderation.base_url");
-    check_refused(json!({}), Some("donotprint\n"), "moderation.key");
-    check_refused(json!({ "timeout": "0s" }), Some("k"), "moderation.timeout");
+    check_refused(json!({ "mode": "monitor" }), None, "filters.moderation.mode");
+    check_refused(json!({ "base_url": "no url" }), None, "filters.moderation.base_url");
+    check_refused(json!({ "base_url": "ftp://x/" }), None, "filters.moderation.base_url");
+    check_refused(json!({ "base_url": "https://u:donotprint@x/v1" }), None, "filters.moderation.base_url");
+    check_refused(json!({}), Some("donotprint\n"), "filters.moderation.key");
+    check_refused(json!({ "timeout": "0s" }), Some("k"), "filters.moderation.timeout");
 }
