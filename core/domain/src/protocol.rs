@@ -172,6 +172,12 @@ pub trait MinerProtocol: Send + Sync + fmt::Debug {
     /// The prompt does not fit, or signing failed.
     fn encode(&self, call: &Call<'_>, stamp: &Stamp) -> Result<Encoded, EncodeError>;
 
+    /// Returns the reading to ask with after [`Flaw::Reread`]: the next one that sends something else; none when all
+    /// have been tried.
+    fn next_reading(&self, _call: &Call<'_>) -> Option<u8> {
+        None
+    }
+
     /// Begins to decode an answer, given its head.
     fn decoder(&self, call: &Call<'_>, status: StatusCode, headers: &HeaderMap) -> Box<dyn Decoder>;
 }
