@@ -59,10 +59,10 @@ impl AttemptLog {
         let mut state = self.state.lock();
         state.reports.push(report);
         state.running = state.running.saturating_sub(1);
-        if state.running == 0 {
-            if let Some(since) = state.waiting_since.take() {
-                state.waited += now.saturating_duration_since(since);
-            }
+        if state.running == 0
+            && let Some(since) = state.waiting_since.take()
+        {
+            state.waited += now.saturating_duration_since(since);
         }
     }
 }

@@ -1,16 +1,40 @@
 //! Sends one prompt to miners by a plan, and owns their connections, lanes and health.
 //!
-//! `race` walks the plan, `attempt` asks one miner, `client` and `wire` are the HTTP below it, `miners` keeps what
+//! `race` walks the plan, `attempt` asks one miner, `client` and `wire` are the HTTP below it, `peers` keeps what
 //! outlives a request: lanes, health, breakers.
 
+mod address;
+mod alarm;
+mod attempt;
+mod breaker;
+mod client;
+mod collect;
+mod errand;
+mod health;
+mod lane;
 mod log;
+mod metrics;
+mod peers;
 mod plan;
+mod race;
+mod reading;
+mod record;
+mod retry;
+mod stamp;
 mod stream;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use btvep_domain::{Answer, Health, Metagraph, Plan, Prompt, Snapshot};
+use btvep_domain::{Answer, Health, Metagraph, Plan, Prompt, Snapshot, Until};
+use tokio::time::Instant;
+
+use attempt::Attempt;
+use collect::collect;
+use errand::Errands;
+use metrics::Metrics;
+use peers::Peers;
 
 pub use log::AttemptLog;
 pub use plan::validate;
@@ -63,9 +87,12 @@ pub struct Job {
 #[error("no miner answered")]
 pub struct Failed;
 
-/// Sends prompts; outlives configurations, and with it connections, lanes, health and breakers.
+/// Sends prompts; outlives configurations, and with it lanes, health and breakers.
 #[derive(Debug, Default)]
-pub struct Dispatcher {}
+pub struct Dispatcher {
+    peers: Peers,
+    metrics: Arc<Metrics>,
+}
 
 impl Dispatcher {
     /// Makes one that knows nobody yet.
@@ -74,8 +101,8 @@ impl Dispatcher {
     }
 
     /// Returns the frozen health of a subnet's miners, in the order of its neurons; at most 100 ms old.
-    pub fn health(&self, _subnet: &Subnet, metagraph: &Arc<Metagraph>) -> Arc<Health> {
-        Arc::new(Health { miners: vec![btvep_domain::MinerHealth::default(); metagraph.neurons().len()] })
+    pub fn health(&self, subnet: &Subnet, metagraph: &Arc<Metagraph>) -> Arc<Health> {
+        self.peers.subnet(subnet).column(metagraph).health(Instant::now())
     }
 
     /// Sends a prompt and waits for a whole answer. Dropping the future cancels every attempt.
@@ -83,23 +110,42 @@ impl Dispatcher {
     /// # Errors
     ///
     /// No miner answered.
-    #[expect(clippy::unused_async, reason = "the body comes with the transport")]
-    pub async fn whole(&self, _job: &Job) -> Result<Answer, Failed> {
-        Err(Failed)
+    pub async fn whole(&self, job: &Job) -> Result<Answer, Failed> {
+        let errands = Errands::new(job, &self.peers, &self.metrics, false);
+        let ask = |errand| collect(Attempt::new(errand));
+        let won = if let Some(errand) = errands.to_upstream() {
+            ask(errand).await.map(Answer::from)
+        } else {
+            match job.plan.until {
+                Until::First => race::first(&job.plan, &errands, ask).await.map(Answer::from),
+                Until::All => race::all(&job.plan, &errands, ask).await,
+            }
+        };
+        won.ok_or(Failed)
     }
 
-    /// Sends a prompt and waits for the first token; until then another miner of the plan may take over.
+    /// Sends a prompt and waits for the first token; until then another miner of the plan may take over. A plan that
+    /// wants all is treated as one that wants the first.
     ///
     /// # Errors
     ///
     /// No miner gave a token.
-    #[expect(clippy::unused_async, reason = "the body comes with the transport")]
-    pub async fn stream(&self, _job: &Job) -> Result<MinerStream, Failed> {
-        Err(Failed)
+    pub async fn stream(&self, job: &Job) -> Result<MinerStream, Failed> {
+        let errands = Errands::new(job, &self.peers, &self.metrics, job.stream);
+        let ask = |errand| start(Attempt::new(errand));
+        let won = match errands.to_upstream() {
+            Some(errand) => ask(errand).await,
+            None => race::first(&job.plan, &errands, ask).await,
+        };
+        won.map(MinerStream::new).ok_or(Failed)
     }
 
     /// Returns the counters: attempts by outcome, retries by reason.
     pub fn metrics(&self) -> Vec<prometheus::proto::MetricFamily> {
-        Vec::new()
+        self.metrics.families()
     }
+}
+
+async fn start(mut attempt: Attempt) -> Option<Attempt> {
+    attempt.start().await.ok().map(|()| attempt)
 }
