@@ -8,6 +8,8 @@ pub mod nonce;
 pub mod openai;
 pub mod openai_body;
 pub mod path;
+pub mod python_repr;
 pub mod signer;
 pub mod surface;
+pub mod synapse;
 mod words;

@@ -17,6 +17,7 @@ use crate::error_answer::ErrorAnswer;
 
 #[cfg(test)]
 pub(crate) use fragment::Members;
+pub(crate) use request::plain_name;
 pub use request::request_body;
 
 /// The original's words for a success without text.

@@ -1,5 +1,7 @@
 //! A miner's own words, made fit for a reply or a log.
 
+use crate::python_repr::{Python, is_printable};
+
 /// The most characters that are kept.
 const MOST: usize = 300;
 
@@ -9,7 +11,7 @@ const MOST: usize = 300;
 pub(crate) fn words(text: &str) -> String {
     let mut kept = String::with_capacity(text.len().min(MOST));
     let mut count = 0;
-    for word in text.split(|c: char| c.is_whitespace() || is_hidden(c)).filter(|word| !word.is_empty()) {
+    for word in text.split(|c: char| c == ' ' || is_hidden(c)).filter(|word| !word.is_empty()) {
         let gap = usize::from(count > 0);
         if count + gap >= MOST {
             break;
@@ -23,11 +25,9 @@ pub(crate) fn words(text: &str) -> String {
     kept
 }
 
-/// Whether a character steers a terminal or the direction of text, or shows nothing.
+/// Whether a character steers a terminal or the direction of text, shows nothing, or is of nobody's script.
 fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-        || matches!(c, '\u{feff}' | '\u{fff0}'..='\u{ffff}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..)
+    !is_printable(c, Python::V3_13)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub fn request_body(call: &Call<'_>) -> Bytes {
     let mut object = Object::with_capacity(prompt.body.len() + call.model.len() + 96);
     for field in &prompt.fields {
         let Some(value) = prompt.body.get(field.value.clone()) else { continue };
-        match plain(&field.name).as_ref() {
+        match plain_name(&field.name).as_ref() {
             "model" => object.set_model(call),
             "stream" => object.set_stream(call),
             "stream_options" => object.set_stream_options(call, value),
@@ -132,7 +132,7 @@ fn write_text(text: &mut Vec<u8>, value: &str) {
 }
 
 /// Returns a member's name without JSON's escapes, so that `mod\u0065l` is no way around us.
-fn plain(name: &str) -> Cow<'_, str> {
+pub(crate) fn plain_name(name: &str) -> Cow<'_, str> {
     if !name.contains('\\') {
         return Cow::Borrowed(name);
     }
