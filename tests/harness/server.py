@@ -24,6 +24,7 @@ class Server:
 
     def __init__(self, folder, settings=None, file=None, sets=(), env=None):
         self.folder = folder
+        self.public = self.admin = None
         self.out, self.err = folder / "stdout.log", folder / "stderr.log"
         self.file = file or config.write(folder / "btvep.toml", {**settings, "state": {"path": "state"}})
         self.sets, self.env = list(sets), {**os.environ, **(env or {})}
@@ -52,7 +53,7 @@ class Server:
         if self.process.poll() is not None:
             return False
         try:
-            return raw.request(self.public, "GET", "/readyz", seconds=2).status == 200 or None
+            return raw.request(self.admin, "GET", "/readyz", seconds=2).status == 200 or None
         except (OSError, ValueError, EOFError):
             return None
 
