@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use btvep_protocol::python_repr::Python;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,9 @@ pub struct DevnetConfig {
     pub behaviours: Vec<Behaviour>,
     /// What every miner speaks, all on its one port. `synapse` and `btauth` by default.
     pub protocols: Vec<MinerSpeech>,
+    /// The Pythons that the miners run, by uid, from the beginning again when the list ends. They differ in how the
+    /// synapse protocol hashes new emoji. All `3.11` by default.
+    pub pythons: Vec<MinerPython>,
     /// Pause before each further token of a stream. 20 ms by default.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
@@ -78,6 +82,34 @@ pub enum MinerSpeech {
     Openai,
 }
 
+/// A Python, as far as it matters to the body hash of a synapse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MinerPython {
+    /// Unicode 13.
+    #[serde(rename = "3.10")]
+    V3_10,
+    /// Unicode 14.
+    #[serde(rename = "3.11")]
+    V3_11,
+    /// Unicode 15.0.
+    #[serde(rename = "3.12")]
+    V3_12,
+    /// Unicode 15.1.
+    #[serde(rename = "3.13")]
+    V3_13,
+}
+
+impl From<MinerPython> for Python {
+    fn from(python: MinerPython) -> Self {
+        match python {
+            MinerPython::V3_10 => Self::V3_10,
+            MinerPython::V3_11 => Self::V3_11,
+            MinerPython::V3_12 => Self::V3_12,
+            MinerPython::V3_13 => Self::V3_13,
+        }
+    }
+}
+
 impl MinerSpeech {
     /// Returns its name, which is also the neuron's tag.
     pub const fn name(self) -> &'static str {
@@ -95,6 +127,7 @@ impl Default for DevnetConfig {
             miners: 16,
             behaviours: default_behaviours(),
             protocols: vec![MinerSpeech::Synapse, MinerSpeech::Btauth],
+            pythons: vec![MinerPython::V3_11],
             token_gap: Duration::from_millis(20),
             keep_alive: Duration::from_secs(5),
             connections: 256,

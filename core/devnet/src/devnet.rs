@@ -15,7 +15,7 @@ use crate::btauth::Replays;
 use crate::miner::{Miner, now_ns};
 use crate::record::Record;
 use crate::synapse::Lanes;
-use crate::{Asked, Behaviour, DevnetConfig, accept};
+use crate::{Asked, Behaviour, DevnetConfig, MinerPython, accept};
 
 /// The most miners a subnet has.
 const MOST_MINERS: u16 = 256;
@@ -133,6 +133,7 @@ fn check(config: &DevnetConfig) -> Result<(), DevnetError> {
     }
     let empty = [
         ("behaviours", config.behaviours.is_empty()),
+        ("pythons", config.pythons.is_empty()),
         ("protocols", config.protocols.is_empty()),
         ("connections", config.connections == 0),
         ("keep_alive", config.keep_alive.is_zero()),
@@ -171,6 +172,7 @@ fn miner(config: &Arc<DevnetConfig>, uid: u16, hotkey: Hotkey, at: SocketAddr, r
         address: hotkey.to_string(),
         at,
         behaviour: behaviour(config, uid),
+        python: of_uid(&config.pythons, uid).unwrap_or(MinerPython::V3_11).into(),
         config: Arc::clone(config),
         lanes: Mutex::new(Lanes::default()),
         replays: Arc::clone(replays),
@@ -181,7 +183,12 @@ fn miner(config: &Arc<DevnetConfig>, uid: u16, hotkey: Hotkey, at: SocketAddr, r
 }
 
 fn behaviour(config: &DevnetConfig, uid: u16) -> Behaviour {
-    config.behaviours.iter().copied().cycle().nth(usize::from(uid)).unwrap_or(Behaviour::Echo)
+    of_uid(&config.behaviours, uid).unwrap_or(Behaviour::Echo)
+}
+
+/// Returns the uid's item of a list that begins again at its end.
+fn of_uid<T: Copy>(list: &[T], uid: u16) -> Option<T> {
+    list.iter().copied().cycle().nth(usize::from(uid))
 }
 
 fn neuron(config: &DevnetConfig, uid: u16, hotkey: Hotkey, at: SocketAddr) -> Neuron {

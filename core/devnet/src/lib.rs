@@ -14,6 +14,6 @@ mod record;
 mod script;
 mod synapse;
 
-pub use config::{Behaviour, DevnetConfig, MinerSpeech};
+pub use config::{Behaviour, DevnetConfig, MinerPython, MinerSpeech};
 pub use devnet::{Devnet, DevnetError};
 pub use record::{Asked, Ending};

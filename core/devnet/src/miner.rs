@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use btvep_protocol::python_repr::Python;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
@@ -33,6 +34,8 @@ pub(crate) struct Miner {
     pub(crate) at: SocketAddr,
     /// What it does.
     pub(crate) behaviour: Behaviour,
+    /// Whose `repr` its body hashes follow.
+    pub(crate) python: Python,
     /// The devnet's configuration.
     pub(crate) config: Arc<DevnetConfig>,
     /// Last nonces of the synapse protocol.

@@ -1,6 +1,7 @@
 //! The axon's side of the synapse protocol, in the axon's order: route, headers, blacklist, signature, priority, body.
 
 mod caller;
+mod hash;
 mod reply;
 
 use bytes::Bytes;
@@ -65,7 +66,7 @@ pub(crate) async fn answer(miner: &Miner, head: &Parts, body: &Bytes) -> Respons
         let text = format!("Response timeout after: {}s", caller.timeout_text());
         return reply.refuse(StatusCode::REQUEST_TIMEOUT, &text);
     }
-    forward(miner, &reply, class, body).await
+    forward(miner, &reply, class, &caller, body).await
 }
 
 fn unknown(name: &str) -> String {
@@ -74,16 +75,19 @@ fn unknown(name: &str) -> String {
     format!("Synapse name '{name}' not found. Available synapses [{}]", served.join(", "))
 }
 
-async fn forward(miner: &Miner, reply: &Reply<'_>, class: &Class, body: &Bytes) -> Response {
+async fn forward(miner: &Miner, reply: &Reply<'_>, class: &Class, caller: &Caller, body: &Bytes) -> Response {
     let Ok(received) = serde_json::from_slice::<Value>(body) else {
         return reply::not_json();
     };
     if !class.prompts {
-        return reply.success(&received, class, None);
+        return ping(miner, reply, (class, caller), &received);
     }
     let Ok(prompt) = serde_json::from_value::<PromptBody>(received.clone()) else {
         return reply.fault();
     };
+    if caller.body_hash != hash::body_hash(&[&prompt.messages], miner.python) {
+        return reply.fault();
+    }
     let script = Script::of(miner.behaviour, &miner.config, prompt.last_words(), class.streams);
     match script {
         Script::Say(speech) if class.streams => {
@@ -100,6 +104,14 @@ async fn forward(miner: &Miner, reply: &Reply<'_>, class: &Class, body: &Bytes) 
         }
         Script::Lie => reply.stream(answer::whole(StatusCode::OK, crate::chat::JSON, "{\"completion\": [")),
         Script::Fail | Script::Refuse | Script::Busy => reply.fault(),
+    }
+}
+
+fn ping(miner: &Miner, reply: &Reply<'_>, (class, caller): (&Class, &Caller), received: &Value) -> Response {
+    if caller.body_hash == hash::body_hash(&[], miner.python) {
+        reply.success(received, class, None)
+    } else {
+        reply.fault()
     }
 }
 

@@ -9,9 +9,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use sha3::Sha3_256;
 
 use super::*;
-use crate::{Ending, MinerSpeech};
+use crate::{Ending, MinerPython, MinerSpeech};
 
 const SOON: Duration = Duration::from_secs(20);
 const CHAT: &str = "/v1/chat/completions";
@@ -54,11 +55,15 @@ impl Validator {
             .unwrap()
     }
 
-    /// Signs the prompt `hash` for a class; the body is another matter.
+    /// Signs the hash of [`prompt`] for a class; the body is another matter.
     fn signed_synapse(&self, net: &Devnet, uid: u16, class: &str, body: &Value) -> Request<Full<Bytes>> {
+        self.signed_over(net, uid, (class, HASH), body)
+    }
+
+    fn signed_over(&self, net: &Devnet, uid: u16, (class, hash): (&str, &str), body: &Value) -> Request<Full<Bytes>> {
         let nonce = self.nonce();
         let own = self.signer.address();
-        let text = format!("{nonce}.{own}.{}.lane-1.{HASH}", address(net, uid));
+        let text = format!("{nonce}.{own}.{}.lane-1.{hash}", address(net, uid));
         Request::post(url(net, uid, &format!("/{class}")))
             .header("content-type", "application/json")
             .header("name", class)
@@ -70,7 +75,7 @@ impl Validator {
             .header("bt_header_dendrite_signature", self.signer.sign_hex(text.as_bytes()))
             .header("bt_header_input_obj_roles", "W10=")
             .header("bt_header_input_obj_messages", "W10=")
-            .header("computed_body_hash", HASH)
+            .header("computed_body_hash", hash)
             .body(Full::from(body.to_string()))
             .unwrap()
     }
@@ -240,9 +245,11 @@ async fn a_streaming_class_sends_raw_text() {
 #[tokio::test]
 async fn a_body_that_is_not_what_was_signed_is_an_internal_error() {
     let (net, validator) = (net(&[Behaviour::Echo]), Validator::new());
+    let mut other = prompt();
+    other["messages"][1] = json!("What is 1+2?");
     let mut wrong_type = prompt();
     wrong_type["roles"] = json!("user");
-    for body in [wrong_type, json!({"messages": []})] {
+    for body in [other, wrong_type, json!({"messages": []})] {
         let response = validator.send(validator.signed_synapse(&net, 0, "PromptingSynapse", &body)).await;
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let message = json_of(response).await["message"].as_str().unwrap().to_owned();
@@ -251,6 +258,26 @@ async fn a_body_that_is_not_what_was_signed_is_an_internal_error() {
     let mut request = validator.signed_synapse(&net, 0, "PromptingSynapse", &prompt());
     *request.body_mut() = Full::from("{");
     assert_eq!(validator.send(request).await.status(), StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn a_new_emoji_is_refused_by_an_older_python() {
+    let mut asked = prompt();
+    asked["messages"] = json!(["You are helpful.", "\u{1fa77}"]);
+    // Hash of those messages by Python 3.12 and later, which shows the heart as it is.
+    let repr = "['You are helpful.', '\u{1fa77}']";
+    let hash = hex::encode(Sha3_256::digest(hex::encode(Sha3_256::digest(repr))));
+    let config = DevnetConfig {
+        miners: 2,
+        pythons: vec![MinerPython::V3_11, MinerPython::V3_12],
+        behaviours: vec![Behaviour::Echo],
+        ..DevnetConfig::default()
+    };
+    let (net, validator) = (Devnet::start(&config, NetUid(1)).unwrap(), Validator::new());
+    for (uid, status) in [(0, 500), (1, 200)] {
+        let request = validator.signed_over(&net, uid, ("Prompting", &hash), &asked);
+        assert_eq!(validator.send(request).await.status().as_u16(), status);
+    }
 }
 
 #[tokio::test]

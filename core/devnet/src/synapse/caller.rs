@@ -55,7 +55,7 @@ pub(crate) struct Caller {
     timeout: String,
     timeout_s: f64,
     /// The hash that the signature covers.
-    body_hash: String,
+    pub(crate) body_hash: String,
 }
 
 impl Caller {
