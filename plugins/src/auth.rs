@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use btvep_domain::{AuthFailure, Credential, Exchange, Filter, Flow, Keys, Kind, Rejection};
+use btvep_domain::{Exchange, Filter, Flow, Keys};
 
 /// Puts the presented key on the exchange, or refuses it.
 ///
@@ -27,40 +27,16 @@ impl Filter for Auth {
     }
 
     async fn on_request(&self, exchange: &mut Exchange) -> Flow {
-        let presented = match &exchange.credential {
-            Credential::Key(presented) => presented,
-            Credential::Missing => return Err(Rejection::new(Kind::MissingKey, MISSING)),
-            Credential::WrongScheme => return Err(Rejection::new(Kind::WrongScheme, WRONG_SCHEME)),
-        };
+        let presented = exchange.credential.presented()?;
         let now = exchange.received_at_ms.div_euclid(1000);
-        exchange.key = Some(self.keys.authenticate(presented, now).await.map_err(refuse)?);
+        exchange.key = Some(self.keys.authenticate(presented, now).await?);
         Ok(())
-    }
-}
-
-const MISSING: &str = "no API key was sent; send it in the header `Authorization: Bearer YOUR_KEY`";
-const WRONG_SCHEME: &str = "the Authorization header has another scheme; send the API key as `Bearer YOUR_KEY`";
-const UNKNOWN: &str = "incorrect API key; check that it was copied whole, or ask its issuer for a new one";
-const DISABLED: &str = "this API key is disabled; ask its issuer to enable it";
-const EXPIRED: &str = "this API key has expired; ask its issuer for a new one";
-
-/// Turns a refused key into what the client is told; never repeats what was presented.
-fn refuse(failure: AuthFailure) -> Rejection {
-    match failure {
-        AuthFailure::Unknown => Rejection::new(Kind::UnknownKey, UNKNOWN),
-        AuthFailure::Disabled => Rejection::new(Kind::DisabledKey, DISABLED),
-        AuthFailure::Expired { at } => {
-            let mut rejection = Rejection::new(Kind::ExpiredKey, EXPIRED);
-            rejection.expired_at = Some(at);
-            rejection
-        }
-        AuthFailure::Store(error) => error.into(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use btvep_domain::{Secret, StoreError};
+    use btvep_domain::{AuthFailure, Credential, Kind, Rejection, Secret, StoreError};
     use btvep_testkit::{exchange, key};
 
     use super::*;

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Key, Model, ModerationMode, Prompt, RateState, Rejection, Secret, Uid};
+use crate::{Key, Kind, Model, ModerationMode, Prompt, RateState, Rejection, Secret, Uid};
 
 /// Whose manners an answer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,27 @@ pub enum Credential {
     WrongScheme,
     /// The key as presented.
     Key(Secret),
+}
+
+impl Credential {
+    /// Returns the key as presented.
+    ///
+    /// # Errors
+    ///
+    /// None was, or not as a bearer token.
+    pub fn presented(&self) -> Result<&Secret, Rejection> {
+        match self {
+            Self::Key(presented) => Ok(presented),
+            Self::Missing => Err(Rejection::new(
+                Kind::MissingKey,
+                "no API key was sent; send it in the header `Authorization: Bearer YOUR_KEY`",
+            )),
+            Self::WrongScheme => Err(Rejection::new(
+                Kind::WrongScheme,
+                "the Authorization header has another scheme; send the API key as `Bearer YOUR_KEY`",
+            )),
+        }
+    }
 }
 
 /// Which of the places that may name a strategy did.

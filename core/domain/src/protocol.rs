@@ -172,9 +172,9 @@ pub trait MinerProtocol: Send + Sync + fmt::Debug {
     /// The prompt does not fit, or signing failed.
     fn encode(&self, call: &Call<'_>, stamp: &Stamp) -> Result<Encoded, EncodeError>;
 
-    /// Returns the reading to ask with after [`Flaw::Reread`]: the next one that sends something else; none when all
-    /// have been tried.
-    fn next_reading(&self, _call: &Call<'_>) -> Option<u8> {
+    /// Returns a reading to ask with after [`Flaw::Reread`]: one that sends something else than each of those tried;
+    /// none when there is no such.
+    fn next_reading(&self, _call: &Call<'_>, _tried: &[u8]) -> Option<u8> {
         None
     }
 

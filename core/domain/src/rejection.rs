@@ -262,6 +262,26 @@ impl From<crate::StoreError> for Rejection {
     }
 }
 
+/// What the client is told; never repeats what was presented.
+impl From<crate::AuthFailure> for Rejection {
+    fn from(failure: crate::AuthFailure) -> Self {
+        match failure {
+            crate::AuthFailure::Unknown => Self::new(
+                Kind::UnknownKey,
+                "incorrect API key; check that it was copied whole, or ask its issuer for a new one",
+            ),
+            crate::AuthFailure::Disabled => {
+                Self::new(Kind::DisabledKey, "this API key is disabled; ask its issuer to enable it")
+            }
+            crate::AuthFailure::Expired { at } => Self {
+                expired_at: Some(at),
+                ..Self::new(Kind::ExpiredKey, "this API key has expired; ask its issuer for a new one")
+            },
+            crate::AuthFailure::Store(error) => error.into(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

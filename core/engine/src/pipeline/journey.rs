@@ -20,8 +20,10 @@ pub(super) struct Journey {
     pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) way_out: WayOut,
     pub(super) attribution: Attribution,
-    /// Whether a filter sees fragments, or needs the answer's text at the end.
+    /// The filters that see fragments and whole answers.
     pub(super) watchers: Vec<Arc<dyn Filter>>,
+    /// Whether a filter wants the answer's text at the end.
+    pub(super) keep_texts: bool,
 }
 
 /// Why a request ends without an answer.
@@ -46,8 +48,10 @@ impl Journey {
         let attribution = Attribution { request_id: Arc::clone(&incoming.request_id), ..Attribution::default() };
         let arrived = incoming.received_at;
         let way_out = WayOut::new(exchange(incoming, received_at), arrived, metrics);
-        let watchers = service.filters.iter().filter(|filter| filter.needs().answer).map(Arc::clone).collect();
-        Self { service, dispatcher, way_out, attribution, watchers }
+        let watchers =
+            service.filters.iter().filter(|filter| filter.needs().answer).map(Arc::clone).collect::<Vec<_>>();
+        let keep_texts = !watchers.is_empty();
+        Self { service, dispatcher, way_out, attribution, watchers, keep_texts }
     }
 
     /// Takes the request to its end; `reply` is closed when the client leaves.
@@ -74,6 +78,8 @@ impl Journey {
             select::select(&service, &self.way_out.exchange, &prompt).map_err(|rejection| *rejection)?;
         let admitted = self.admit(&service, (model, &prompt), selection).await?;
         way_in::enter(&service.filters, true, &mut self.way_out.exchange, &mut self.way_out.entered).await?;
+        let exchange = &self.way_out.exchange;
+        self.keep_texts |= self.way_out.entered.iter().any(|filter| filter.wants_texts(exchange));
         Ok(admitted)
     }
 

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use btvep_domain::{AuthFailure, Credential, Kind, Rejection};
+use btvep_domain::{Credential, Rejection};
 use tokio::sync::oneshot;
 
 use crate::dispatch::Dispatcher;
@@ -101,24 +101,8 @@ impl Serve for Engine {
     ) -> Pin<Box<dyn Future<Output = Result<(), Rejection>> + Send + '_>> {
         let service = self.service();
         Box::pin(async move {
-            let presented = match credential {
-                Credential::Key(presented) => presented,
-                Credential::Missing => return Err(Rejection::new(Kind::MissingKey, "no API key was sent")),
-                Credential::WrongScheme => {
-                    return Err(Rejection::new(Kind::WrongScheme, "send the API key as `Authorization: Bearer KEY`"));
-                }
-            };
-            match service.keys.authenticate(&presented, now_ms / 1000).await {
-                Ok(_) => Ok(()),
-                Err(AuthFailure::Unknown) => Err(Rejection::new(Kind::UnknownKey, "the API key is not known")),
-                Err(AuthFailure::Disabled) => Err(Rejection::new(Kind::DisabledKey, "the API key is disabled")),
-                Err(AuthFailure::Expired { at }) => {
-                    let mut rejection = Rejection::new(Kind::ExpiredKey, "the API key has expired");
-                    rejection.expired_at = Some(at);
-                    Err(rejection)
-                }
-                Err(AuthFailure::Store(error)) => Err(error.into()),
-            }
+            service.keys.authenticate(credential.presented()?, now_ms.div_euclid(1000)).await?;
+            Ok(())
         })
     }
 

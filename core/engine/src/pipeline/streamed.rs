@@ -135,7 +135,7 @@ impl Journey {
             }
         }
         *begun |= delta.has_substance();
-        if !self.watchers.is_empty() {
+        if self.keep_texts {
             let texts = &mut self.way_out.facts.texts;
             texts.resize(texts.len().max(place + 1), String::new());
             if let Some(text) = texts.get_mut(place) {

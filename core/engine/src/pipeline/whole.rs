@@ -72,7 +72,7 @@ impl Journey {
         facts.choices = choices;
         facts.usage = answer.usage;
         facts.first_token_us = Some(elapsed_us);
-        if !self.watchers.is_empty() {
+        if self.keep_texts {
             facts.texts = answer.choices.iter().map(|choice| choice.content.clone()).collect();
         }
         if let Some(Choice { uid, hotkey, response_ms, .. }) = answer.choices.first() {
