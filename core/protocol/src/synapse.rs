@@ -202,19 +202,17 @@ impl MinerProtocol for Synapse {
             return answer::decoder(&self.fields.answer, self.fields.streams, headers);
         }
         // An axon says 500 for a hash that it reads otherwise, just as for a miner's own failure.
-        let rereads = status == StatusCode::INTERNAL_SERVER_ERROR && self.next_reading(call).is_some();
+        let rereads = status == StatusCode::INTERNAL_SERVER_ERROR && self.next_reading(call, &[call.reading]).is_some();
         Box::new(ErrorAnswer::new(status, if rereads { Flaw::Reread } else { Flaw::Miner }))
     }
 
-    fn next_reading(&self, call: &Call<'_>) -> Option<u8> {
+    fn next_reading(&self, call: &Call<'_>, tried: &[u8]) -> Option<u8> {
         if !call.prompt.messages.iter().any(|message| crate::python_repr::is_version_dependent(&message.text)) {
             return None;
         }
-        // What the readings before have sent need not be sent again.
         let texts = |reading| self.fields.hashed(call.prompt, python(reading)).collect::<Vec<_>>();
-        let sent: Vec<_> = (0..=call.reading).map(texts).collect();
-        let last = u8::try_from(READINGS.len()).unwrap_or(u8::MAX);
-        (call.reading.saturating_add(1)..last).find(|reading| !sent.contains(&texts(*reading)))
+        let sent: Vec<_> = tried.iter().map(|reading| texts(*reading)).collect();
+        (0_u8..).take(READINGS.len()).find(|reading| !sent.contains(&texts(*reading)))
     }
 }
 

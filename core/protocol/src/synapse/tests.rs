@@ -160,37 +160,44 @@ fn a_text_field_can_hold_the_messages_as_json() {
     assert_eq!(header(&encoded, "bt_header_input_obj_sampling_params"), "e30=");
     assert_eq!(header(&encoded, "computed_body_hash"), body_hash([held.to_owned()]));
     // A text by itself is hashed as it is, by every Python.
-    assert_eq!(protocol.next_reading(&call), None);
+    assert_eq!(protocol.next_reading(&call, &[0]), None);
 }
 
 #[test]
 fn a_miner_of_another_python_is_asked_with_its_reading() {
     let protocol = preset(SynapsePreset::PromptingSynapse);
     let target = target(Some(MINER));
-    let readings = |message: &str| {
+    // The hashes that are sent, one after the other, to a miner that refuses all.
+    let refused = |message: &str, first: u8| {
         let prompt = legacy(&[(Role::User, message)]);
         let mut call = call(&prompt, &target, false);
-        let mut hashes = Vec::new();
+        call.reading = first;
+        let (mut hashes, mut tried) = (Vec::new(), Vec::new());
         loop {
             let encoded = protocol.encode(&call, &stamp(1, "lane")).unwrap();
             hashes.push(header(&encoded, "computed_body_hash").to_owned());
+            tried.push(call.reading);
             let internal = protocol.decoder(&call, StatusCode::INTERNAL_SERVER_ERROR, &HeaderMap::new());
-            let next = protocol.next_reading(&call);
-            let flaw = if next.is_some() { Flaw::Reread } else { Flaw::Miner };
-            assert_eq!(failure_of(internal, b"{\"message\":\"Internal Server Error #1\"}").flaw, flaw);
-            match next {
+            let flaw = failure_of(internal, b"{\"message\":\"Internal Server Error #1\"}").flaw;
+            match protocol.next_reading(&call, &tried) {
                 Some(reading) => call.reading = reading,
-                None => return hashes,
+                None => return (hashes, flaw),
             }
+            assert_eq!(flaw, Flaw::Reread);
         }
     };
-    let of = |text: &str| body_hash([text.to_owned()]);
-    assert_eq!(readings("plain é \u{1f600}"), [of("['plain é \u{1f600}']")]);
+    let of = |texts: &[&str]| texts.iter().map(|text| body_hash([(*text).to_owned()])).collect::<Vec<_>>();
+    assert_eq!(refused("plain é \u{1f600}", 0), (of(&["['plain é \u{1f600}']"]), Flaw::Miner));
     // Pink heart: shown since 3.12. Melting face: shown since 3.11, so 3.12 has nothing new to say.
-    assert_eq!(readings("\u{1fa77}"), [of("['\\U0001fa77']"), of("['\u{1fa77}']")]);
-    assert_eq!(readings("\u{1fae0}"), [of("['\u{1fae0}']"), of("['\\U0001fae0']")]);
-    assert_eq!(readings("\u{1fa77}\u{1fae0}").len(), 3);
-    assert_eq!(readings("\u{2ffc}").len(), 2);
+    let (heart, heart_escaped) = ("['\u{1fa77}']", "['\\U0001fa77']");
+    let (face, face_escaped) = ("['\u{1fae0}']", "['\\U0001fae0']");
+    assert_eq!(refused("\u{1fa77}", 0).0, of(&[heart_escaped, heart]));
+    assert_eq!(refused("\u{1fae0}", 0).0, of(&[face, face_escaped]));
+    assert_eq!(refused("\u{1fa77}\u{1fae0}", 0).0.len(), 3);
+    assert_eq!(refused("\u{2ffc}", 0).0.len(), 2);
+    // A miner that was known for 3.10 and has a new Python.
+    assert_eq!(refused("\u{1fae0}", 2).0, of(&[face_escaped, face]));
+    assert_eq!(refused("plain", 2).0.len(), 1);
 }
 
 fn failure_of(mut decoder: Box<dyn Decoder>, body: &[u8]) -> MinerFailure {
