@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use btvep_domain::{Credits, Key, KeyEdit, KeyId, NewKey, RateRule};
+use btvep_domain::{Credits, Key, KeyEdit, KeyId, KeyPolicy, NewKey, RateRule};
 use serde::Deserialize;
 
 use crate::error::Refused;
@@ -66,12 +66,13 @@ pub(crate) async fn edit(
     let (id, Json(change)) = (id?, body?);
     check_name(change.name.as_ref().and_then(Option::as_deref))?;
     check_credits(change.credits.flatten())?;
+    // What stays is not checked: a model that is gone must not keep the name from being changed.
+    if let Some(wished) = change.policy(None) {
+        check_policy(&operations, &wished)?;
+    }
     let _one_at_a_time = operations.editing.lock().await;
     let key = find(&operations, &id).await?;
     let policy = change.policy(key.policy.as_deref());
-    if let Some(policy) = &policy {
-        check_policy(&operations, policy)?;
-    }
     let KeyChange { name, enabled, valid_until, credits, .. } = change;
     apply(&operations, key.id, KeyEdit { name, credits, valid_until, enabled, policy }).await
 }
@@ -118,9 +119,10 @@ pub(crate) async fn delete_rule(
 }
 
 async fn replace_rules(operations: &Operations, key: &Key, rules: Vec<RateRule>) -> Answer<RateLimits> {
+    let wished = KeyPolicy { rate_limits: Some(rules), ..KeyPolicy::default() };
+    check_policy(operations, &wished)?;
     let mut policy = key.policy.as_deref().cloned().unwrap_or_default();
-    policy.rate_limits = Some(rules);
-    check_policy(operations, &policy)?;
+    policy.rate_limits = wished.rate_limits;
     let edit = KeyEdit { policy: Some(policy), ..KeyEdit::default() };
     let Json(view) = apply(operations, key.id, edit).await?;
     Ok(Json(RateLimits { rate_limits: view.rate_limits }))
@@ -146,7 +148,7 @@ fn rules_of(key: &Key) -> Option<Vec<RateRule>> {
     key.policy.as_ref().and_then(|policy| policy.rate_limits.clone())
 }
 
-fn check_policy(operations: &Operations, policy: &btvep_domain::KeyPolicy) -> Result<(), Refused> {
+fn check_policy(operations: &Operations, policy: &KeyPolicy) -> Result<(), Refused> {
     if policy.rate_limits.as_ref().is_some_and(|rules| rules.len() > RULES) {
         return Err(Refused::BadRequest(format!("a key has at most {RULES} rate limits")));
     }

@@ -20,7 +20,7 @@ pub trait MinersView: Send + Sync + fmt::Debug {
 
 /// Checks what only the configuration knows of a key's policy: strategies, models, rules.
 pub trait PolicyCheck: Send + Sync + fmt::Debug {
-    /// Returns what is wrong, if anything.
+    /// Checks what somebody wants a policy to be; what stays as it was is absent.
     ///
     /// # Errors
     ///

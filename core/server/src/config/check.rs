@@ -1,0 +1,158 @@
+//! Rules between the parts of a configuration: references, duplicates, what goes together.
+
+use std::collections::HashSet;
+
+use btvep_domain::{ConfigError, Credits};
+use btvep_strategies::Spec;
+
+use super::wording::suggestion;
+use super::{Addresses, Config, MetagraphConfig, ModelConfig, SubnetConfig, UpstreamConfig};
+
+/// Checks what the types cannot say.
+pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    config.limits.validate("limits")?;
+    config.pipeline.check()?;
+    check_validator(config)?;
+    unique("subnet", "name", config.subnet.iter().map(|subnet| subnet.name.as_str()))?;
+    unique("upstream", "name", config.upstream.iter().map(|upstream| upstream.name.as_str()))?;
+    unique("model", "id", config.model.iter().map(|model| model.id.as_str()))?;
+    for (at, subnet) in config.subnet.iter().enumerate() {
+        check_subnet(config, &format!("subnet.{at}"), subnet)?;
+    }
+    for (at, upstream) in config.upstream.iter().enumerate() {
+        check_upstream(&format!("upstream.{at}"), upstream)?;
+    }
+    for (at, model) in config.model.iter().enumerate() {
+        check_model(config, &format!("model.{at}"), model)?;
+    }
+    if config.model.is_empty() {
+        return refuse("model", "there is no model, so nobody could ask for anything; write at least one [[model]]");
+    }
+    Ok(())
+}
+
+fn refuse<T>(path: impl Into<String>, message: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError::new(path, message))
+}
+
+fn unique<'a>(table: &str, key: &str, names: impl Iterator<Item = &'a str>) -> Result<(), ConfigError> {
+    let mut seen = HashSet::new();
+    for (at, name) in names.enumerate() {
+        let path = format!("{table}.{at}.{key}");
+        if name.is_empty() {
+            return refuse(path, "is empty; give it a name");
+        }
+        if !seen.insert(name) {
+            return refuse(path, format!("`{name}` stands twice; each [[{table}]] has its own {key}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_validator(config: &Config) -> Result<(), ConfigError> {
+    let Some(validator) = &config.validator else {
+        if config.subnet.is_empty() {
+            return Ok(());
+        }
+        return refuse(
+            "validator",
+            "a subnet needs a hotkey that signs; write [validator] hotkey = { wallet = \"default/default\" }",
+        );
+    };
+    let hotkey = &validator.hotkey;
+    let given = [hotkey.mnemonic.is_some(), hotkey.wallet.is_some(), hotkey.uri.is_some()];
+    if given.into_iter().filter(|given| *given).count() != 1 {
+        return refuse("validator.hotkey", "expected exactly one of `mnemonic`, `wallet`, `uri`");
+    }
+    if hotkey.uri.is_some() && !config.dev {
+        return refuse("validator.hotkey.uri", "everybody knows such a key; it is allowed only with `dev = true`");
+    }
+    if hotkey.wallet_path.is_some() && hotkey.wallet.is_none() {
+        return refuse("validator.hotkey.wallet_path", "belongs to `wallet`, which is not given");
+    }
+    if hotkey.wallet.as_deref().is_some_and(|wallet| wallet_parts(wallet).is_none()) {
+        return refuse("validator.hotkey.wallet", "expected `WALLET/HOTKEY`, such as `default/default`");
+    }
+    if validator.node_id > 1023 {
+        return refuse("validator.node_id", "must be from 0 to 1023");
+    }
+    Ok(())
+}
+
+/// Splits `WALLET/HOTKEY`; neither part may lead elsewhere.
+pub(crate) fn wallet_parts(wallet: &str) -> Option<(&str, &str)> {
+    let (name, hotkey) = wallet.split_once('/')?;
+    let plain = |part: &str| !part.is_empty() && !part.contains('/') && part != "." && part != "..";
+    (plain(name) && plain(hotkey)).then_some((name, hotkey))
+}
+
+fn check_subnet(config: &Config, path: &str, subnet: &SubnetConfig) -> Result<(), ConfigError> {
+    if matches!(subnet.metagraph, MetagraphConfig::Devnet {}) && config.devnet.is_none() {
+        return refuse(format!("{path}.metagraph"), "the devnet is not configured; write [devnet]");
+    }
+    if matches!(subnet.metagraph, MetagraphConfig::Devnet {}) && subnet.addresses == Addresses::Global {
+        return refuse(format!("{path}.addresses"), "the devnet's miners are on loopback; write addresses = \"any\"");
+    }
+    if subnet.lanes == 0 {
+        return refuse(format!("{path}.lanes"), "must be at least 1");
+    }
+    if subnet.answer_bytes == 0 {
+        return refuse(format!("{path}.answer_bytes"), "must be at least 1");
+    }
+    Ok(())
+}
+
+fn check_upstream(path: &str, upstream: &UpstreamConfig) -> Result<(), ConfigError> {
+    let at = format!("{path}.base_url");
+    let uri: http::Uri = match upstream.base_url.parse() {
+        Ok(uri) => uri,
+        Err(error) => return refuse(at, format!("is no URL ({error}); expected https://host/v1")),
+    };
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
+        return refuse(at, "expected http:// or https:// and a host, such as https://host/v1");
+    }
+    if uri.query().is_some() || uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return refuse(at, "takes neither a query nor a user name; a bearer key goes into `key`");
+    }
+    if upstream.answer_bytes == 0 {
+        return refuse(format!("{path}.answer_bytes"), "must be at least 1");
+    }
+    Ok(())
+}
+
+fn check_model(config: &Config, path: &str, model: &ModelConfig) -> Result<(), ConfigError> {
+    if model.id.contains(':') {
+        return refuse(format!("{path}.id"), "may not hold `:`, which begins a strategy (`sn1:top_n=5`)");
+    }
+    match (&model.subnet, &model.upstream) {
+        (Some(name), None) => known(path, "subnet", name, config.subnet.iter().map(|subnet| subnet.name.as_str()))?,
+        (None, Some(name)) => known(path, "upstream", name, config.upstream.iter().map(|u| u.name.as_str()))?,
+        _ => return refuse(path, "expected exactly one of `subnet` and `upstream`"),
+    }
+    if model.price < Credits::ZERO {
+        return refuse(format!("{path}.price"), "may not be negative");
+    }
+    let metered = config.pipeline.filters.iter().any(|filter| filter == "credits");
+    if model.price > Credits::ZERO && !metered {
+        return refuse(
+            format!("{path}.price"),
+            "nothing would be charged: add \"credits\" to pipeline.filters, or remove the price",
+        );
+    }
+    match model.default_strategy.as_deref().map(Spec::parse) {
+        Some(Err(error)) => refuse(format!("{path}.default_strategy"), error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+fn known<'a>(
+    path: &str,
+    key: &str,
+    name: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), ConfigError> {
+    if names.clone().any(|known| known == name) {
+        return Ok(());
+    }
+    refuse(format!("{path}.{key}"), format!("there is no {key} `{name}`{}", suggestion(name, names)))
+}

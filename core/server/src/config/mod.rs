@@ -1,0 +1,128 @@
+//! The configuration as the operator wrote it, and how it becomes values: read, merged, checked.
+//!
+//! [`Loaded::read`] is the one way in: file and `--set` give a [`Config`] whose references and rules hold. What
+//! touches the outside (secrets, key files, `neurons.toml`) is done by `assemble`, which `config check` runs too.
+
+mod check;
+mod edit;
+mod listen;
+mod log;
+mod neurons;
+mod pipeline;
+mod protocol;
+mod routes;
+mod secrets;
+mod source;
+mod validator;
+mod wording;
+
+use std::path::{Path, PathBuf};
+
+use btvep_devnet::DevnetConfig;
+use btvep_protocol::surface::LimitsConfig;
+use btvep_state::StateConfig;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use edit::{EditError, Edits};
+pub use listen::ListenConfig;
+pub use log::{LogConfig, LogFormat};
+pub use neurons::{FileMetagraph, NeuronConfig, NeuronsFile};
+pub use pipeline::{FiltersConfig, PipelineConfig, StrategiesConfig};
+pub use protocol::ProtocolConfig;
+pub use routes::{Addresses, DeadlinesConfig, MetagraphConfig, ModelConfig, SubnetConfig, UpstreamConfig};
+pub use secrets::Resolver;
+pub use source::{LoadError, Place, Source};
+pub use validator::{DevUri, HotkeyConfig, ValidatorConfig};
+
+/// The whole configuration. Relative paths are relative to the file they stand in.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Development: allows keys that everybody knows, and makes a demo key at the first start. Never in production.
+    #[serde(default)]
+    pub dev: bool,
+    /// Where clients and operators connect.
+    #[serde(default)]
+    pub listen: ListenConfig,
+    /// Where keys, money and rows are kept.
+    pub state: StateConfig,
+    /// Who asks the miners; needed when there is a subnet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validator: Option<ValidatorConfig>,
+    /// What one request may ask for.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+    /// Which filters a request passes, in which order.
+    #[serde(default)]
+    pub pipeline: PipelineConfig,
+    /// Each filter's own settings.
+    #[serde(default)]
+    pub filters: FiltersConfig,
+    /// Each strategy's own settings.
+    #[serde(default)]
+    pub strategies: StrategiesConfig,
+    /// Miners that can be asked.
+    #[serde(default)]
+    pub subnet: Vec<SubnetConfig>,
+    /// OpenAI-compatible servers that can be asked.
+    #[serde(default)]
+    pub upstream: Vec<UpstreamConfig>,
+    /// What clients can ask for; at least one. The first one serves `/chat`.
+    #[serde(default)]
+    pub model: Vec<ModelConfig>,
+    /// Scripted miners inside this process, for subnets whose metagraph is `{ source = "devnet" }`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devnet: Option<DevnetConfig>,
+    /// What the process says of itself.
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// A configuration that was read and whose references and rules hold.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the operator wrote.
+    pub config: Config,
+    /// The texts it came from, for messages that name a line.
+    pub source: Source,
+}
+
+impl Loaded {
+    /// Reads a file with what `--set` puts over it.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, with its place and what would be right.
+    pub fn read(file: &Path, sets: &[String]) -> Result<Self, LoadError> {
+        Self::check(Source::read(file, sets)?)
+    }
+
+    /// Takes a text as the content of `file`, which need not exist.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub fn from_text(file: &Path, text: String, sets: &[String]) -> Result<Self, LoadError> {
+        Self::check(Source::parse(file, text, sets)?)
+    }
+
+    fn check(source: Source) -> Result<Self, LoadError> {
+        let config: Config = source.read_as()?;
+        check::check(&config).map_err(|error| source.refuse(&error))?;
+        Ok(Self { config, source })
+    }
+
+    /// Returns what resolves secrets and paths of this configuration.
+    pub fn resolver(&self) -> Resolver {
+        Resolver::new(self.source.folder())
+    }
+
+    /// Returns the folder of the store.
+    pub fn state_path(&self) -> PathBuf {
+        self.resolver().path(&self.config.state.path)
+    }
+}
+
+pub(crate) use check::wallet_parts;
+pub(crate) use wording::{reword, suggestion};

@@ -1,0 +1,65 @@
+//! Opens the store of a configuration.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use btvep_domain::{Accounts, Keys, Logs};
+use btvep_state::Memory;
+
+use crate::config::{LoadError, Loaded};
+
+/// Keys, money and rows behind their contracts.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    /// The keys.
+    pub(crate) keys: Arc<dyn Keys>,
+    /// The money.
+    pub(crate) accounts: Arc<dyn Accounts>,
+    /// The request log.
+    pub(crate) logs: Arc<dyn Logs>,
+}
+
+impl Store {
+    /// Returns an empty store that ends with the process.
+    pub(crate) fn in_memory() -> Self {
+        Self::of(Memory::new())
+    }
+
+    fn of<T: Keys + Accounts + Logs + 'static>(store: T) -> Self {
+        let store = Arc::new(store);
+        Self { keys: Arc::clone(&store) as _, accounts: Arc::clone(&store) as _, logs: store }
+    }
+}
+
+/// Says whether the store's folder can be written, or made, without making it.
+///
+/// # Errors
+///
+/// Why not.
+pub(crate) fn check_writable(loaded: &Loaded) -> Result<(), LoadError> {
+    let folder = loaded.state_path();
+    let refuse = |message: String| loaded.source.error("state.path", message);
+    let nearest = nearest_existing(&folder);
+    if !nearest.is_dir() {
+        return Err(refuse(format!("{} is no folder", nearest.display())));
+    }
+    let probe = nearest.join(format!(".btvep-check-{}", std::process::id()));
+    let written = std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe));
+    written.map_err(|error| refuse(format!("{} cannot be written: {error}", nearest.display())))?;
+    btvep_control::AdminSocket::check(&folder).map(drop).map_err(|error| refuse(error.to_string()))
+}
+
+fn nearest_existing(folder: &Path) -> PathBuf {
+    let existing = folder.ancestors().find(|path| path.exists() && !path.as_os_str().is_empty());
+    existing.map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+/// Opens the store.
+///
+/// # Errors
+///
+/// It is in use or damaged.
+#[expect(clippy::unused_async, reason = "until sled lands")]
+pub(crate) async fn open(_loaded: &Loaded) -> Result<Store, LoadError> {
+    Ok(Store::in_memory())
+}
