@@ -47,10 +47,16 @@ impl Keyfile {
         if let Some(phrase) = given(&self.secret_phrase) {
             return Ok(Signer::from_mini_secret(&mnemonic::mini_secret(&phrase, "")?));
         }
+        let private_key = given(&self.private_key);
         if let Some(text) = given(&self.secret_seed) {
-            return Ok(Signer::from_mini_secret(&seed("secretSeed", &text)?));
+            match (seed("secretSeed", &text), &private_key) {
+                (Ok(mini), _) => return Ok(Signer::from_mini_secret(&mini)),
+                // Wallet 4.1 writes the seed of a key made from a seed as raw bytes, not as hex.
+                (Err(_), Some(_)) => {}
+                (Err(error), None) => return Err(error),
+            }
         }
-        let text = given(&self.private_key).ok_or(SignerError::AddressOnly)?;
+        let text = private_key.ok_or(SignerError::AddressOnly)?;
         let bytes = from_hex::<64>("privateKey", &text)?;
         let secret = SecretKey::from_bytes(bytes.as_ref()).map_err(|_| SignerError::NotASecret("privateKey"))?;
         Ok(Signer::from_pair(secret.to_keypair()))

@@ -112,6 +112,17 @@ fn every_kind_of_key_file_is_read_in_the_reference_order() {
 }
 
 #[test]
+fn files_that_a_real_wallet_wrote_are_read() {
+    let recorded: Value = serde_json::from_str(include_str!("../../tests/vectors/keyfiles.json")).unwrap();
+    let files = recorded["files"].as_array().unwrap();
+    assert_eq!(files.len(), 3);
+    for file in files {
+        let signer = Signer::from_keyfile(file["file"].as_str().unwrap().as_bytes()).unwrap();
+        assert_eq!(signer.address(), file["ss58"].as_str().unwrap(), "{}", file["how"]);
+    }
+}
+
+#[test]
 fn a_key_file_that_cannot_sign_says_what_to_do() {
     let alice = Signer::from_uri("//Alice").unwrap();
     let cases = [
