@@ -5,10 +5,13 @@
 mod accounting;
 mod api_key;
 mod config;
+mod embedded;
 mod logs;
+mod mailbox;
 mod memory;
 
 pub use config::{Durability, LogsConfig, StateConfig, WhenFull};
+pub use embedded::{Embedded, OpenError};
 pub use memory::Memory;
 
 use std::sync::Arc;

@@ -32,7 +32,7 @@ struct Ledger(Mutex<Records>);
 
 #[derive(Debug, Default)]
 struct Records {
-    records: VecDeque<ChargeRecord>,
+    lines: VecDeque<ChargeRecord>,
     /// The number of the first record kept.
     first: u64,
     recent: RecentIds,
@@ -54,18 +54,23 @@ impl Memory {
     pub fn new() -> Self {
         Self::default()
     }
+
+    #[cfg(test)]
+    pub(crate) fn journal() -> Arc<dyn Journal> {
+        Arc::new(Ledger::default())
+    }
 }
 
 impl Records {
     fn next(&self) -> u64 {
-        self.first.saturating_add(self.records.len() as u64)
+        self.first.saturating_add(self.lines.len() as u64)
     }
 
     fn push(&mut self, record: ChargeRecord) {
         self.recent.insert(&record.request_id);
-        self.records.push_back(record);
-        if self.records.len() > KEPT {
-            self.records.pop_front();
+        self.lines.push_back(record);
+        if self.lines.len() > KEPT {
+            self.lines.pop_front();
             self.first += 1;
         }
     }
@@ -178,7 +183,7 @@ impl Accounts for Memory {
         let ledger = self.ledger.0.lock();
         let from = cursor::read(from)?.max(ledger.first);
         let skipped = usize::try_from(from - ledger.first).unwrap_or(usize::MAX);
-        let records: Vec<_> = ledger.records.iter().skip(skipped).take(limit).cloned().collect();
+        let records: Vec<_> = ledger.lines.iter().skip(skipped).take(limit).cloned().collect();
         let next = from.saturating_add(records.len() as u64);
         Ok(LedgerPage { records, next: (next < ledger.next()).then(|| cursor::write(next)) })
     }

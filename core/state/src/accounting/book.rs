@@ -45,6 +45,10 @@ impl Book {
         self.shard(id).records.read().get(&id).map(|resident| Arc::clone(&resident.0))
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.records.read().is_empty())
+    }
+
     pub(crate) fn insert(&self, record: Arc<Record>) {
         self.shard(record.id()).records.write().insert(Resident(record));
     }

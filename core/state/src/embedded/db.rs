@@ -1,0 +1,126 @@
+//! sled, behind the few operations that were measured to be safe.
+//!
+//! Only blocking `flush()` on one thread: its asynchronous form can stop the whole database, and its transactions
+//! cost many times as much on a hot key.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use btvep_domain::StoreError;
+use sled::{Batch, IVec};
+
+/// How a file reaches the disk; a test makes it fail.
+pub(super) type SyncFile = Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>;
+
+/// How long the lock of a store that was just closed may still be held by sled's own threads.
+const UNLOCK: Duration = Duration::from_secs(2);
+
+/// An open store: one tree of rows.
+pub(super) struct Db {
+    tree: sled::Db,
+    /// sled's own file: its flush asks for write-back only, the disk's cache is flushed through this.
+    file: File,
+    /// None: a commit survives the process, not the machine.
+    sync: Option<SyncFile>,
+}
+
+/// A commit failed; what of it reached the disk is unknown until the store is opened again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommitError {
+    #[error(transparent)]
+    Sled(#[from] sled::Error),
+    #[error("the sync of the store failed: {0}")]
+    Sync(io::Error),
+    #[error("the store's engine panicked")]
+    Panicked,
+}
+
+impl Db {
+    /// Opens or makes the store in `dir`.
+    pub(super) fn open(dir: &Path, cache_bytes: u64, sync: Option<SyncFile>) -> Result<Self, StoreError> {
+        let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
+        // A damaged store can make sled panic instead of failing.
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        let tree = match opened {
+            Ok(Ok(db)) => db,
+            Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
+                return Err(StoreError::Locked(dir.display().to_string()));
+            }
+            Ok(Err(sled::Error::Io(error))) => return Err(StoreError::Unavailable(error.to_string())),
+            Ok(Err(error)) => return Err(StoreError::Corrupt(error.to_string())),
+            Err(_) => return Err(StoreError::Corrupt("the store's engine panicked while opening it".to_owned())),
+        };
+        let file = File::open(dir.join("db")).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(Self { tree, file, sync })
+    }
+
+    /// Writes all rows of the batch or none; durable only after [`Self::flush`].
+    pub(super) fn apply(&self, batch: Batch) -> Result<(), CommitError> {
+        contained(|| Ok(self.tree.apply_batch(batch)?))
+    }
+
+    /// Makes durable what was applied. A failed one is never tried again: the next could succeed without having
+    /// written what the failed one lost.
+    pub(super) fn flush(&self) -> Result<(), CommitError> {
+        contained(|| {
+            self.tree.flush()?;
+            self.sync.as_ref().map_or(Ok(()), |sync| sync(&self.file)).map_err(CommitError::Sync)
+        })
+    }
+
+    /// Returns the value of a row.
+    pub(super) fn get(&self, row: &[u8]) -> Result<Option<IVec>, StoreError> {
+        self.tree.get(row).map_err(|error| unreadable(&error))
+    }
+
+    /// Returns the rows whose keys begin so, in order.
+    pub(super) fn scan(&self, prefix: &[u8]) -> impl DoubleEndedIterator<Item = Result<(IVec, IVec), StoreError>> {
+        self.tree.scan_prefix(prefix).map(|row| row.map_err(|error| unreadable(&error)))
+    }
+
+    /// Returns the rows from `from` on whose keys begin with `prefix`, in order.
+    pub(super) fn range(
+        &self,
+        prefix: &'static [u8],
+        from: Vec<u8>,
+    ) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> {
+        let rows = self.tree.range(from..).map(|row| row.map_err(|error| unreadable(&error)));
+        rows.take_while(move |row| row.as_ref().map_or(true, |(row, _)| row.starts_with(prefix)))
+    }
+
+    /// Returns the last row at or before `row` that begins with `prefix`.
+    pub(super) fn last_up_to(&self, prefix: &[u8], row: Vec<u8>) -> Result<Option<(IVec, IVec)>, StoreError> {
+        let last = self.tree.range(..=row).next_back().transpose().map_err(|error| unreadable(&error))?;
+        Ok(last.filter(|(row, _)| row.starts_with(prefix)))
+    }
+
+    /// Closes the store and waits until another may open it.
+    pub(super) fn close(self) {
+        let Self { tree, file, .. } = self;
+        // Dropping sled writes once more, which may fail as everything else did.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(tree)));
+        let deadline = Instant::now() + UNLOCK;
+        while file.try_lock().is_err() && Instant::now() < deadline {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Db")
+    }
+}
+
+fn contained(work: impl FnOnce() -> Result<(), CommitError>) -> Result<(), CommitError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(CommitError::Panicked))
+}
+
+fn unreadable(error: &sled::Error) -> StoreError {
+    StoreError::Corrupt(error.to_string())
+}
