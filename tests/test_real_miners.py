@@ -7,8 +7,19 @@ from harness import config, raw
 from harness.load import pooled
 
 DEADLINES = {"connect": "2s", "first_token": "3s", "idle": "3s", "total": "4s"}
-SYNAPSE = {"kind": "synapse", "preset": "PromptingSynapse"}
-STREAMED = {"kind": "synapse", "preset": "StreamPromptingSynapse"}
+SYNAPSE = {"kind": "synapse", "preset": "prompting_synapse"}
+# Model by model, the other classes that the axons serve; the last two are described field by field.
+CLASSES = {
+    "prompting": {"preset": "prompting"},
+    "synapse-stream": {"preset": "stream_prompting_synapse"},
+    "stream-prompting": {"preset": "stream_prompting_synapse", "class": "StreamPrompting",
+                         "extra_fields": {"completion": ""}},
+    "rich": {"class": "RichPrompting", "mapping": {"objects": {"messages": "messages"}},
+             "hash_fields": ["messages", "model", "seed", "temperature", "logprobs", "extra"],
+             "required_fields": ["messages", "model"],
+             "extra_fields": {"model": "rich", "seed": 7, "temperature": 1.0, "logprobs": False,
+                              "extra": {"deep": ["naïve", 0.5]}}},
+}
 BTAUTH = {"kind": "btauth"}
 
 
@@ -19,13 +30,14 @@ def server(serve, axons, verifiers, plain, tmp_path_factory):
     new = config.neurons(folder / "verifiers.toml", verifiers.miners)
     settings = config.base(
         subnet=[config.subnet(old, SYNAPSE, "old", deadlines=DEADLINES),
-                config.subnet(old, STREAMED, "old_streamed", deadlines=DEADLINES),
-                config.subnet(new, BTAUTH, "new", deadlines=DEADLINES)],
+                config.subnet(new, BTAUTH, "new", deadlines=DEADLINES),
+                *(config.subnet(old, {"kind": "synapse", **made}, name, deadlines=DEADLINES)
+                  for name, made in CLASSES.items())],
         upstream=[{"name": "up", "base_url": f"http://127.0.0.1:{plain.miners[0]['port']}/v1", "key": "env:UP_KEY"}],
         model=[{"id": "synapse", "subnet": "old", "price": "1", "mode": "lenient"},
-               {"id": "synapse-stream", "subnet": "old_streamed", "price": "1", "mode": "lenient"},
                {"id": "btauth", "subnet": "new", "price": "1"},
-               {"id": "plain", "upstream": "up", "price": "1"}])
+               {"id": "plain", "upstream": "up", "price": "1"},
+               *({"id": name, "subnet": name, "price": "1"} for name in CLASSES)])
     return serve(settings, env={"UP_KEY": "upstream-key-canary"})
 
 
@@ -159,7 +171,13 @@ def test_an_upstream_answers_behind_its_own_key(server, key):
     assert "uid" not in answer["validator"]
 
 
-@pytest.mark.parametrize("streaming", ["synapse", "synapse-stream", "btauth", "plain"])
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_class_of_the_axons_is_spoken(server, key, axons, name):
+    answer = raw.chat(server.public, key, "naïve 日本語 😀", model=name, uids=[one(axons, "echo")]).json()
+    assert contents(answer) == ["echo:naïve 日本語 😀"]
+
+
+@pytest.mark.parametrize("streaming", ["synapse", "btauth", "plain", *CLASSES])
 def test_every_protocol_gives_a_correct_stream(server, key, streaming):
     fields = {} if streaming == "plain" else {"uids": [0]}
     with raw.EventStream(server.public, key, "one two three", model=streaming, **fields) as stream:
