@@ -6,7 +6,7 @@ from openai import OpenAI
 client = OpenAI(base_url=os.environ["BTVEP_URL"] + "/v1", api_key=os.environ["BTVEP_KEY"])
 
 answer = client.chat.completions.create(
-    model="dev",
+    model="devnet",
     messages=[{"role": "user", "content": "Name a colour."}],
     extra_body={"top_n": 3, "respond_on_first_success": False},
 )

@@ -5,4 +5,4 @@ set -eu
 curl --fail-with-body --silent --show-error --include "$BTVEP_URL/v1/chat/completions" \
     --header "Authorization: Bearer $BTVEP_KEY" \
     --header "Content-Type: application/json" \
-    --data '{"model": "dev", "messages": [{"role": "user", "content": "What is a metagraph?"}]}'
+    --data '{"model": "devnet", "messages": [{"role": "user", "content": "What is a metagraph?"}]}'

@@ -10,7 +10,7 @@ question = [{"role": "user", "content": "hello"}]
 
 def ask(**changes):
     try:
-        client.chat.completions.create(**{"model": "dev", "messages": question, **changes})
+        client.chat.completions.create(**{"model": "devnet", "messages": question, **changes})
     except openai.RateLimitError as error:  # 429: credits, rates; `error.code` tells which
         print("later or never:", error.code)
     except openai.NotFoundError as error:  # 404

@@ -10,8 +10,8 @@ ask() { # body [header]
 }
 
 hello='"messages": [{"role": "user", "content": "hello"}]'
-ask "{\"model\": \"dev\", $hello, \"uids\": [2, 0]}"
-ask "{\"model\": \"dev\", $hello, \"top_n\": 3}"
-ask "{\"model\": \"dev\", $hello, \"strategy\": \"top_n=2\", \"in_parallel\": 1}"
-ask "{\"model\": \"dev\", $hello}" "x-btvep-strategy: uids=1"
-ask "{\"model\": \"dev:top_n=2\", $hello}"
+ask "{\"model\": \"devnet\", $hello, \"uids\": [2, 0]}"
+ask "{\"model\": \"devnet\", $hello, \"top_n\": 3}"
+ask "{\"model\": \"devnet\", $hello, \"strategy\": \"top_n=2\", \"in_parallel\": 1}"
+ask "{\"model\": \"devnet\", $hello}" "x-btvep-strategy: uids=1"
+ask "{\"model\": \"devnet:top_n=2\", $hello}"

@@ -5,4 +5,4 @@ set -eu
 curl --fail-with-body --silent --show-error --no-buffer "$BTVEP_URL/v1/chat/completions" \
     --header "Authorization: Bearer $BTVEP_KEY" \
     --header "Content-Type: application/json" \
-    --data '{"model": "dev", "stream": true, "messages": [{"role": "user", "content": "Count to three."}]}'
+    --data '{"model": "devnet", "stream": true, "messages": [{"role": "user", "content": "Count to three."}]}'

@@ -7,6 +7,7 @@ import tomllib
 import pytest
 
 from harness import raw
+from harness.config import neurons
 from harness.paths import BINARY, ROOT
 from harness.scripted import Call
 from harness.server import CommandFailed
@@ -96,22 +97,19 @@ def test_health_and_metrics(dev):
 
 
 def test_production(serve, stage, tmp_path_factory):
-    """With its references resolved, its store and its listeners moved, and an upstream to answer."""
+    """With its reference resolved, its store moved, and a miner of ours in the file of neurons."""
     file = ROOT / "conf" / "btvep.toml"
     folder = tmp_path_factory.mktemp("production")
     config = tomllib.loads(file.read_text())
-    miner = stage.miner(Call.echo)
-    sets = [f"state.path={folder / 'state'}"]
-    env = dict.fromkeys(references(config), MNEMONIC)
-    for n, _ in enumerate(config.get("upstream", [])):
-        sets.append(f'upstream.{n}.base_url="{miner.url}/v1"')
-    server = serve(file=file, sets=sets, env=env)
-    key = server.create_key("--name", "first")[1]
+    written = neurons(folder / "neurons.toml", [stage.miner(Call.echo)])
+    server = serve(file=file, env=dict.fromkeys(references(config), MNEMONIC), sets=[
+        f"state.path={folder / 'state'}", f"subnet.0.metagraph.path={written}", "subnet.0.addresses=any"])
+    key = server.create_key("--name", "first", "--credits", "10")[1]
     models = raw.request(server.public, "GET", "/v1/models", raw.bearer(key)).json()["data"]
     assert [model["id"] for model in models] == [model["id"] for model in config["model"]]
-    served = next(model["id"] for model in config["model"] if "upstream" in model)
-    answer = raw.chat(server.public, key, "in production", model=served)
+    answer = raw.chat(server.public, key, "in production", model=config["model"][0]["id"])
     assert answer.json()["choices"][0]["message"]["content"] == "echo:in production"
+    assert answer.headers["x-btvep-credits-remaining"] == "9"
     row = server.row(answer.headers["x-request-id"])
     assert "in production" not in json.dumps(row)
 
