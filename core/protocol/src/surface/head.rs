@@ -5,7 +5,7 @@ use btvep_domain::{Kind, Rejection, Surface};
 use super::legacy;
 
 /// Waiting longer than this is nothing a client library should do by itself: they ignore such a wait, or stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The status and the headers of a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

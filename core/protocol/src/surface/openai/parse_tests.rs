@@ -102,7 +102,7 @@ fn conversations_that_are_none() {
         (r#"[{"role":"user","content":["x"]}]"#, "messages[0].content[0].type"),
         (r#"[{"role":"user","content":[{"type":"text"}]}]"#, "messages[0].content[0].text"),
         (r#"[{"role":"assistant","content":null}]"#, "messages[0].content"),
-        (r#"[1,2,3,4]"#, "messages"),
+        ("[1,2,3,4]", "messages"),
     ] {
         refused(&format!(r#"{{"messages":{messages}}}"#), Kind::InvalidField, Some(param));
     }
