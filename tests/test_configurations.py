@@ -44,8 +44,7 @@ def demo_key(dev, state):
 
 
 def test_no_configuration_was_forgotten():
-    tested = {"dev.toml", "btvep.toml"}
-    assert {path.name for path in FILES if "listen" in path.read_text()} == tested
+    assert {path.name for path in FILES} == {"dev.toml", "btvep.toml", "neurons.example.toml"}
 
 
 def test_the_first_minute(dev, state, demo_key):
@@ -114,6 +113,14 @@ def test_production(serve, stage, tmp_path_factory):
     assert "in production" not in json.dumps(row)
 
 
+def test_production_with_the_neurons_it_comes_with(serve, tmp_path_factory):
+    file = ROOT / "conf" / "btvep.toml"
+    env = dict.fromkeys(references(tomllib.loads(file.read_text())), MNEMONIC)
+    server = serve(file=file, env=env, sets=[f"state.path={tmp_path_factory.mktemp('state')}"])
+    written = tomllib.loads((ROOT / "conf" / "neurons.example.toml").read_text())["neuron"]
+    assert [miner["hotkey"] for miner in server.cli("miners")] == [neuron["hotkey"] for neuron in written]
+
+
 def check(text, tmp_path, *sets):
     file = tmp_path / "btvep.toml"
     file.write_text(text)
@@ -122,7 +129,7 @@ def check(text, tmp_path, *sets):
 
 
 @pytest.mark.parametrize(("change", "says"), [
-    ("[listen]\npublik = \"127.0.0.1:0\"", ["btvep.toml", "line", "publik", "public"]),
+    ("[listen]\npublik = \"127.0.0.1:0\"", ["btvep.toml:2:", "publik", "public"]),
     ("[filters.rate_limitt]", ["rate_limitt", "rate_limit"]),
     ("[validator]\nhotkey = { mnemonic = \"legal winner thank\" }", ["env:NAME", "file:PATH"]),
 ])
