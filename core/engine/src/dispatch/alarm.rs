@@ -32,6 +32,13 @@ impl Alarm {
         }
     }
 
+    /// Returns the time until then, as a miner is told: rounded up, so that a fresh 12 s are 12 s.
+    pub(super) fn left(self) -> Duration {
+        let left = self.at.saturating_duration_since(Instant::now());
+        let hundredths = u64::try_from(left.as_millis().div_ceil(10)).unwrap_or(u64::MAX);
+        Duration::from_millis(hundredths.saturating_mul(10)).min(self.after)
+    }
+
     /// Waits until then.
     pub(super) async fn bound<F: Future>(self, future: F) -> Result<F::Output, MinerFailure> {
         timeout_at(self.at, future).await.map_err(|_| timed_out(self.after))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use btvep_domain::{Call, Decoder, Delta, Encoded, FailureKind, Flaw, MinerFailure, Usage};
+use btvep_domain::{Decoder, Delta, Encoded, FailureKind, Flaw, MinerFailure, Usage};
 use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme};
 use http::{Method, Request, Uri};
@@ -23,7 +23,7 @@ use super::record::{Identity, Record};
 use super::stamp;
 
 /// Readings of the body hash tried in one attempt beside the first.
-const MAX_REREADS: u8 = 3;
+const MAX_REREADS: usize = 3;
 
 /// One prompt on its way to one miner. Dropped before its end it is cancelled, and its connection closed.
 #[derive(Debug)]
@@ -111,25 +111,28 @@ impl Attempt {
         }
         self.sent = self.record.sent();
         self.errand.common.party.budget.earn();
-        let (mut reading, mut rereads, mut fresh) = (peer.reading(), 0, false);
+        let (mut reading, mut tried, mut fresh) = (peer.reading(), Vec::new(), false);
         loop {
-            let setback = match self.send_once(&peer, reading, fresh).await {
+            match self.send_once(&peer, reading, fresh).await {
                 Ok(()) => {
                     peer.remember(reading);
                     return Ok(());
                 }
-                Err(setback) => setback,
-            };
-            match setback {
-                Setback::Stale if !fresh && self.may_retry(true) => fresh = true,
-                Setback::Stale => return Err(died()),
-                Setback::Failed(f) if f.flaw == Flaw::Reread && rereads < MAX_REREADS && self.may_retry(false) => {
-                    rereads += 1;
-                    reading = (reading + 1) % (MAX_REREADS + 1);
+                Err(Setback::Stale) if !fresh && self.may_retry(true) => fresh = true,
+                Err(Setback::Stale) => return Err(died()),
+                Err(Setback::Failed(failure)) => {
+                    tried.push(reading);
+                    reading = self.other_reading(&peer, &tried, &failure).ok_or(failure)?;
                 }
-                Setback::Failed(failure) => return Err(failure),
             }
         }
+    }
+
+    /// Returns a reading to ask once more with, when the failure can come of the one before.
+    fn other_reading(&self, peer: &Peer, tried: &[u8], failure: &MinerFailure) -> Option<u8> {
+        let last = tried.last().copied().filter(|_| failure.flaw == Flaw::Reread && tried.len() <= MAX_REREADS)?;
+        let call = self.errand.call(peer, last, self.clock.total(self.sent).left());
+        self.errand.common.protocol().next_reading(&call, tried).filter(|_| self.may_retry(false))
     }
 
     fn may_retry(&self, stale: bool) -> bool {
@@ -164,14 +167,7 @@ impl Attempt {
         fresh: bool,
     ) -> Result<(Box<dyn Decoder>, Incoming), Setback> {
         let total = self.clock.total(self.sent);
-        let call = Call {
-            prompt: &self.errand.common.prompt,
-            model: &self.errand.common.model,
-            stream: self.errand.common.streamed,
-            target: &peer.target,
-            timeout: total.at.saturating_duration_since(Instant::now()),
-            reading,
-        };
+        let call = self.errand.call(peer, reading, total.left());
         let protocol = self.errand.common.protocol();
         let lane = self.lane.as_ref().map_or_else(stamp::no_lane, |lane| Arc::clone(lane.uuid()));
         let stamp = stamp::fresh(self.errand.common.nonces(), lane).map_err(|error| not_encoded(&error))?;

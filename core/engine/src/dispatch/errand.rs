@@ -1,6 +1,7 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use btvep_domain::{FailureKind, Flaw, MinerFailure, MinerProtocol, Prompt, Uid};
+use btvep_domain::{Call, FailureKind, Flaw, MinerFailure, MinerProtocol, Prompt, Uid};
 use btvep_protocol::nonce::NonceSource;
 use tokio::time::Instant;
 
@@ -145,6 +146,12 @@ impl Errand {
         };
         let identity = Identity { uid: self.uid, hotkey, upstream };
         Record::begin(Arc::clone(&self.common.log), Arc::clone(&self.common.metrics), health, identity)
+    }
+
+    /// Returns what the protocol encodes.
+    pub(super) fn call<'a>(&'a self, peer: &'a Peer, reading: u8, timeout: Duration) -> Call<'a> {
+        let Common { prompt, model, streamed, .. } = &self.common;
+        Call { prompt, model, stream: *streamed, target: &peer.target, timeout, reading }
     }
 
     /// How many prompts the miner works on at the same time; none means no limit of ours.
