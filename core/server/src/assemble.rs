@@ -20,12 +20,9 @@ use crate::{logging, roster, store};
 pub(crate) use miners::{ServiceMiners, StoppedMiners, views};
 pub(crate) use policy::Policies;
 
-/// A configuration from which nothing can be made.
-pub type BuildError = LoadError;
-
 /// What outlives configurations: the store, nonces, running miners of the devnet.
 #[derive(Debug)]
-pub struct Parts {
+pub(crate) struct Parts {
     store: Store,
     nonces: BTreeMap<u16, Arc<NonceSource>>,
     devnets: BTreeMap<NetUid, Arc<Devnet>>,
@@ -68,7 +65,7 @@ impl Parts {
 /// # Errors
 ///
 /// A secret, a key file or a component's settings cannot be used.
-pub fn build(loaded: &Loaded, parts: &mut Parts) -> Result<Service, BuildError> {
+pub(crate) fn build(loaded: &Loaded, parts: &mut Parts) -> Result<Service, LoadError> {
     let place = |error: ConfigError| loaded.source.refuse(&error);
     let config = &loaded.config;
     let filters = filters(loaded, parts.store())?;
@@ -94,7 +91,7 @@ pub fn build(loaded: &Loaded, parts: &mut Parts) -> Result<Service, BuildError> 
 /// # Errors
 ///
 /// What a start would fail at.
-pub(crate) fn preflight(loaded: &Loaded) -> Result<(), BuildError> {
+pub(crate) fn preflight(loaded: &Loaded) -> Result<(), LoadError> {
     let resolver = loaded.resolver();
     logging::check(&loaded.config.log).map_err(|message| loaded.source.error("log.level", message))?;
     store::check_writable(loaded)?;
@@ -104,7 +101,7 @@ pub(crate) fn preflight(loaded: &Loaded) -> Result<(), BuildError> {
     build(loaded, &mut Parts::new(Store::in_memory())).map(drop)
 }
 
-fn filters(loaded: &Loaded, store: &Store) -> Result<Vec<Arc<dyn Filter>>, BuildError> {
+fn filters(loaded: &Loaded, store: &Store) -> Result<Vec<Arc<dyn Filter>>, LoadError> {
     let config = &loaded.config;
     let moderation = config.filters.moderation.key.as_ref().map(|key| loaded.resolver().secret(key)).transpose();
     let moderation = moderation.map_err(|message| loaded.source.error("filters.moderation.key", message))?;

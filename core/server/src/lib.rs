@@ -6,9 +6,11 @@
 mod assemble;
 mod cli;
 pub mod config;
+mod demo;
 mod logging;
+mod probes;
 mod roster;
+mod serve;
 mod store;
 
-pub use assemble::{BuildError, Parts};
 pub use cli::run;

@@ -4,6 +4,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
 
+/// Libraries whose life cycle is no news; the configuration's own directives come later and win.
+const QUIET: &str = "pingora=warn,pingora_core=warn,pingora_proxy=warn,sled=warn";
+
 /// Says what the configuration asks for.
 ///
 /// # Errors
@@ -26,7 +29,7 @@ pub(crate) fn init(config: &LogConfig) -> Result<(), String> {
 ///
 /// The level is none.
 pub(crate) fn check(config: &LogConfig) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(&config.level).map_err(|error| {
+    EnvFilter::try_new(format!("{QUIET},{}", config.level)).map_err(|error| {
         format!("`{}` is no level ({error}); write for example `info` or `info,btvep_engine=debug`", config.level)
     })
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use btvep_domain::{Accounts, Keys, Logs};
-use btvep_state::Memory;
+use btvep_domain::{Accounts, Keys, Logs, StoreError};
+use btvep_state::{Embedded, Memory};
 
 use crate::config::{LoadError, Loaded};
 
@@ -17,6 +17,7 @@ pub(crate) struct Store {
     pub(crate) accounts: Arc<dyn Accounts>,
     /// The request log.
     pub(crate) logs: Arc<dyn Logs>,
+    embedded: Option<Arc<Embedded>>,
 }
 
 impl Store {
@@ -27,7 +28,14 @@ impl Store {
 
     fn of<T: Keys + Accounts + Logs + 'static>(store: T) -> Self {
         let store = Arc::new(store);
-        Self { keys: Arc::clone(&store) as _, accounts: Arc::clone(&store) as _, logs: store }
+        Self { keys: Arc::clone(&store) as _, accounts: Arc::clone(&store) as _, logs: store, embedded: None }
+    }
+
+    /// Writes what waits and lets another process have the store; blocks until then.
+    pub(crate) fn close(&self) {
+        if let Some(embedded) = &self.embedded {
+            embedded.close();
+        }
     }
 }
 
@@ -54,12 +62,39 @@ fn nearest_existing(folder: &Path) -> PathBuf {
     existing.map_or_else(|| PathBuf::from("."), Path::to_owned)
 }
 
-/// Opens the store.
+/// Opens the store of a configuration, or makes it; blocks while it reads the keys.
 ///
 /// # Errors
 ///
-/// It is in use or damaged.
-#[expect(clippy::unused_async, reason = "until sled lands")]
-pub(crate) async fn open(_loaded: &Loaded) -> Result<Store, LoadError> {
-    Ok(Store::in_memory())
+/// It is in use, damaged, or its pepper is missing.
+pub(crate) fn open(loaded: &Loaded) -> Result<Store, OpenError> {
+    let mut config = loaded.config.state.clone();
+    config.path = loaded.state_path();
+    let pepper = config.pepper.as_ref().map(|pepper| loaded.resolver().secret(pepper)).transpose();
+    let pepper = pepper.map_err(|message| loaded.source.error("state.pepper", message))?;
+    let embedded = Embedded::open(&config, pepper.as_ref())?;
+    Ok(Store {
+        keys: Arc::clone(&embedded) as _,
+        accounts: Arc::clone(&embedded) as _,
+        logs: Arc::new(Memory::new()),
+        embedded: Some(embedded),
+    })
+}
+
+/// The store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// Its pepper cannot be read.
+    #[error(transparent)]
+    Config(#[from] LoadError),
+    /// It is in use or damaged.
+    #[error(transparent)]
+    State(#[from] btvep_state::OpenError),
+}
+
+impl OpenError {
+    /// Whether another process has it now.
+    pub(crate) const fn is_locked(&self) -> bool {
+        matches!(self, Self::State(btvep_state::OpenError::Store(StoreError::Locked(_))))
+    }
 }

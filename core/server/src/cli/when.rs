@@ -82,12 +82,9 @@ fn in_words(text: &str, now: &Zoned) -> Option<i64> {
             }
         }
     }
-    if words.contains(&"midnight") {
-        return in_words(&lower.replace("midnight", "0:00"), now);
-    }
     // A date alone begins at midnight; `midnight` of the base makes it so.
     let midnight = now.start_of_day().ok()?;
-    let at = parse_date_string(&words.join(" "), midnight, Dialect::Us).ok()?;
+    let at = parse_date_string(text, midnight, Dialect::Us).ok()?;
     let has_year = words.iter().any(|word| word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit()));
     let names_the_past = words.iter().any(|word| matches!(*word, "last" | "ago" | "yesterday"));
     let today = words.first() == Some(&"today") || words.first() == Some(&"now");

@@ -10,6 +10,7 @@ use super::{Addresses, Config, MetagraphConfig, ModelConfig, SubnetConfig, Upstr
 
 /// Checks what the types cannot say.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    config.listen.validate("listen")?;
     config.limits.validate("limits")?;
     config.pipeline.check()?;
     check_validator(config)?;

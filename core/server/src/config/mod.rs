@@ -5,7 +5,6 @@
 
 mod check;
 mod edit;
-mod listen;
 mod log;
 mod neurons;
 mod pipeline;
@@ -19,13 +18,13 @@ mod wording;
 use std::path::{Path, PathBuf};
 
 use btvep_devnet::DevnetConfig;
+use btvep_gateway::ListenConfig;
 use btvep_protocol::surface::LimitsConfig;
 use btvep_state::StateConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use edit::{EditError, Edits};
-pub use listen::ListenConfig;
 pub use log::{LogConfig, LogFormat};
 pub use neurons::{FileMetagraph, NeuronConfig, NeuronsFile};
 pub use pipeline::{FiltersConfig, PipelineConfig, StrategiesConfig};
@@ -46,6 +45,7 @@ pub struct Config {
     #[serde(default)]
     pub listen: ListenConfig,
     /// Where keys, money and rows are kept.
+    #[serde(default)]
     pub state: StateConfig,
     /// Who asks the miners; needed when there is a subnet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,3 +126,6 @@ impl Loaded {
 
 pub(crate) use check::wallet_parts;
 pub(crate) use wording::{reword, suggestion};
+
+#[cfg(test)]
+mod tests;

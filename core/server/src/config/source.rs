@@ -160,7 +160,10 @@ impl Source {
         if self.overrides.iter().any(|o| !keys.is_empty() && (set(&o) || around(&o))) {
             return Place::Set;
         }
-        let line = span_of(self.document.as_item(), &keys).map(|at| line_of(self.document.raw(), at));
+        // What is missing from the whole file stands on no line.
+        let exists = keys.first().is_some_and(|key| self.document.contains_key(key));
+        let at = if exists { span_of(self.document.as_item(), &keys) } else { None };
+        let line = at.map(|at| line_of(self.document.raw(), at));
         Place::File { file: self.file.clone(), line }
     }
 }
