@@ -32,6 +32,8 @@ pub(crate) struct Contender {
     pub(crate) ready: Duration,
     /// Resident bytes before any load.
     pub(crate) idle: u64,
+    /// Prompts that were answered before any load.
+    pub(crate) asked: u64,
 }
 
 /// The miner behind every contender.
@@ -46,7 +48,6 @@ pub(crate) struct Mock {
 /// What the mock has seen.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
-    pub(crate) requests: u64,
     pub(crate) signed: u64,
     pub(crate) verified: u64,
     pub(crate) refused: u64,
@@ -66,7 +67,7 @@ impl Contender {
         }
         std::thread::sleep(SETTLE);
         let idle = usage(running.pid())?.resident;
-        Ok(Self { row, name, on, running, target, ready, idle })
+        Ok(Self { row, name, on, running, target, ready, idle, asked: 2 })
     }
 }
 
@@ -89,12 +90,7 @@ impl Mock {
         let count = |name: &'static str| {
             stats.get(name).and_then(serde_json::Value::as_u64).ok_or(BenchError::Missing(name, answer.clone()))
         };
-        Ok(Seen {
-            requests: count("requests")?,
-            signed: count("signed")?,
-            verified: count("verified")?,
-            refused: count("refused")?,
-        })
+        Ok(Seen { signed: count("signed")?, verified: count("verified")?, refused: count("refused")? })
     }
 }
 
@@ -110,7 +106,7 @@ pub(crate) fn nginx(folder: &Path, mock: &Mock) -> Result<Contender> {
     command.arg("-c").arg(&configuration).arg("-p").arg(&home).args(["-e", "stderr"]);
     let running = Running::start(command, "nginx", folder)?;
     let names = ("nginx", format!("nginx {}", version(program)), "proxy only");
-    Contender::begin(names, running, Target { port, key: None })
+    Contender::begin(names, running, Target { port, key: None, keys: None })
 }
 
 /// Starts Pingora as a plain proxy, with one thread.
@@ -120,7 +116,7 @@ pub(crate) fn pingora(folder: &Path, mock: &Mock) -> Result<Contender> {
     command.args(["--listen", &format!("127.0.0.1:{port}"), "--upstream", &format!("127.0.0.1:{}", mock.port)]);
     let running = Running::start(command, "plain_pingora", folder)?;
     let names = ("pingora", "plain Pingora".to_owned(), "proxy only");
-    Contender::begin(names, running, Target { port, key: None })
+    Contender::begin(names, running, Target { port, key: None, keys: None })
 }
 
 /// Returns a program of this build.

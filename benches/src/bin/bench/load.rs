@@ -27,7 +27,10 @@ pub(crate) struct Load {
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) port: u16,
+    /// The key of every prompt.
     pub(crate) key: Option<String>,
+    /// A file of keys, one a line, that the prompts take in turns instead.
+    pub(crate) keys: Option<PathBuf>,
 }
 
 /// Makes load.
@@ -43,16 +46,26 @@ impl Wrk {
         let script = folder.join("prompt.lua");
         let text = format!(
             r#"
-local prompt
+local prompts, turn = {{}}, 0
+local function add(key)
+    if key then wrk.headers["Authorization"] = "Bearer " .. key end
+    prompts[#prompts + 1] = wrk.format()
+end
 init = function(args)
     wrk.method = "POST"
     wrk.body = [==[{REQUEST}]==]
     wrk.headers["Content-Type"] = "application/json"
-    local key = os.getenv("BENCH_KEY")
-    if key then wrk.headers["Authorization"] = "Bearer " .. key end
-    prompt = wrk.format()
+    local keys = os.getenv("BENCH_KEYS")
+    if keys then
+        for key in io.lines(keys) do add(key) end
+    else
+        add(os.getenv("BENCH_KEY"))
+    end
 end
-request = function() return prompt end
+request = function()
+    turn = turn % #prompts + 1
+    return prompts[turn]
+end
 done = function(summary, latency, requests)
     local e = summary.errors
     io.write(string.format("BENCH %d %d %.1f %.1f %d\n", summary.requests, summary.duration,
@@ -69,7 +82,10 @@ end
         let mut command = pinned(&self.core, Path::new("wrk"));
         command.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"]).arg(&self.script);
         command.arg(format!("http://127.0.0.1:{}{PATH}", target.port)).env_remove("BENCH_KEY");
-        if let Some(key) = &target.key {
+        command.env_remove("BENCH_KEYS");
+        if let Some(keys) = &target.keys {
+            command.env("BENCH_KEYS", keys);
+        } else if let Some(key) = &target.key {
             command.env("BENCH_KEY", key);
         }
         let output = command.output().map_err(|source| BenchError::Start { program: "wrk".to_owned(), source })?;
@@ -87,8 +103,9 @@ fn parse(said: &str) -> Option<Load> {
     Some(Load { requests: count(requests), seconds, p50, p99, failed: count(next()?) })
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "wrk prints whole numbers, none negative")]
-const fn count(number: f64) -> u64 {
+/// Returns a count that was written as a decimal number.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what counts is whole and not negative")]
+pub(crate) const fn count(number: f64) -> u64 {
     number as u64
 }
 

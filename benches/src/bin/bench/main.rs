@@ -2,13 +2,18 @@
 
 mod args;
 mod bars;
+mod books;
 mod contender;
 mod error;
+mod keys;
 mod load;
 mod machine;
 mod probe;
 mod process;
+mod product;
 mod report;
+mod rounds;
+mod runtimes;
 mod window;
 
 use std::path::Path;
@@ -16,26 +21,24 @@ use std::process::ExitCode;
 
 use args::Arguments;
 use bars::Bar;
+use books::Books;
 use contender::{Contender, LOAD_CORE, Mock};
 use error::{BenchError, Result};
 use load::Wrk;
-use report::Row;
-use window::Windows;
+use product::{BARE, FULL, Prepared, Product};
+use rounds::Bench;
 
 fn main() -> ExitCode {
     let arguments = Arguments::read();
-    let folder = arguments
-        .folder
-        .clone()
-        .unwrap_or_else(|| std::env::temp_dir().join(format!("btvep-bench-{}", std::process::id())));
-    let result = run(&arguments, &folder);
+    let temporary = std::env::temp_dir().join(format!("btvep-bench-{}", std::process::id()));
+    let folder = arguments.folder.as_ref().unwrap_or(&temporary);
+    let result = run(&arguments, folder);
     if arguments.folder.is_none() && result.is_ok() {
         // A folder that cannot be deleted is left to the system.
-        let _ = std::fs::remove_dir_all(&folder);
+        let _ = std::fs::remove_dir_all(folder);
     }
     match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(bars) => verdict(&bars, arguments.quick),
         Err(error) => {
             eprintln!("bench: {error}");
             ExitCode::from(2)
@@ -43,23 +46,53 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the tables are what this program is for")]
-fn run(arguments: &Arguments, folder: &Path) -> Result<bool> {
+fn run(arguments: &Arguments, folder: &Path) -> Result<Vec<Bar>> {
     std::fs::create_dir_all(folder).map_err(BenchError::file(folder))?;
     let mock = Mock::start(folder, LOAD_CORE)?;
     let wrk = Wrk::new(folder, LOAD_CORE)?;
-    let contenders = start(arguments, folder, &mock)?;
-    let mut bars = Vec::new();
-    for &connections in &arguments.connections {
-        let rows = measure(arguments, (&contenders, &mock, &wrk), connections, folder)?;
-        println!("{}", report::table(&rows, connections));
-        bars.extend(bars::of_rows(&rows, connections));
+    let bench = Bench { arguments, folder, mock: &mock, wrk: &wrk };
+    let mut bars = rows(&bench)?;
+    for also in &arguments.also {
+        bars.extend(match also.as_str() {
+            "runtimes" => runtimes(&bench)?,
+            "keys" => many_keys(&bench)?,
+            _ => Vec::new(),
+        });
     }
-    println!("{}", report::verdict(&bars));
-    Ok(arguments.quick || bars.iter().all(|bar: &Bar| bar.holds))
+    Ok(bars)
 }
 
-fn start(arguments: &Arguments, folder: &Path, mock: &Mock) -> Result<Vec<Contender>> {
+/// The main table, once for each number of connections.
+fn rows(bench: &Bench<'_>) -> Result<Vec<Bar>> {
+    let mut contenders = yardsticks(bench)?;
+    let mut full = None;
+    for setup in [BARE, FULL] {
+        if bench.arguments.wants(setup.row) {
+            let product = Product::new(bench.arguments.product.as_ref())?;
+            let prepared = product.prepare(setup, bench.folder, bench.mock)?;
+            contenders.push(product.start(&prepared, bench.folder)?);
+            full = setup.full.then_some((product, prepared));
+        }
+    }
+    let mut bars = Vec::new();
+    let (mut answered, mut cut) = (0, 0);
+    for &connections in &bench.arguments.connections {
+        let rows = bench.rounds(&contenders, connections)?;
+        print(&report::table(&rows, connections));
+        bars.extend(bars::of_rows(&rows, connections));
+        if let Some(row) = rows.iter().find(|row| row.contender.row == FULL.row) {
+            answered += row.answered;
+            cut += row.cut;
+        }
+    }
+    if let Some((product, prepared)) = full {
+        bars.extend(books(bench, (&product, &prepared), contenders, (answered, cut))?.bars());
+    }
+    Ok(bars)
+}
+
+fn yardsticks(bench: &Bench<'_>) -> Result<Vec<Contender>> {
+    let Bench { arguments, folder, mock, .. } = *bench;
     let mut contenders = Vec::new();
     if arguments.wants("nginx") {
         contenders.push(contender::nginx(folder, mock)?);
@@ -70,30 +103,55 @@ fn start(arguments: &Arguments, folder: &Path, mock: &Mock) -> Result<Vec<Conten
     Ok(contenders)
 }
 
-/// Measures all contenders in turns, so that what the machine does in the meantime meets all of them.
-fn measure<'a>(
-    arguments: &Arguments,
-    (contenders, mock, wrk): (&'a [Contender], &Mock, &Wrk),
-    connections: u32,
-    folder: &Path,
-) -> Result<Vec<Row<'a>>> {
-    let windows = Windows { wrk, mock, seconds: arguments.seconds, other: arguments.other };
-    let row = |contender| Row { contender, windows: Vec::new(), thrown: 0, counts: None };
-    let mut rows: Vec<Row<'a>> = contenders.iter().map(row).collect();
-    for row in &rows {
-        // Connections, buffers and caches come into being.
-        wrk.run(&row.contender.target, connections, 1)?;
+/// Closes everything and compares what client, miner, ledger and log say.
+fn books(
+    bench: &Bench<'_>,
+    (product, prepared): (&Product, &Prepared),
+    contenders: Vec<Contender>,
+    (answered, cut): (u64, u64),
+) -> Result<Books> {
+    let asked_alone: u64 = contenders.iter().filter(|c| c.row == FULL.row).map(|c| c.asked).sum();
+    for mut contender in contenders {
+        contender.running.stop()?;
     }
-    for round in 1..=arguments.rounds {
-        eprintln!("bench: {connections} connections, round {round} of {}", arguments.rounds);
-        for row in &mut rows {
-            let (window, thrown) = windows.quiet(row.contender, connections)?;
-            row.windows.push(window);
-            row.thrown += thrown;
-        }
+    let account = product.account(prepared)?;
+    let credits = |name: &'static str| {
+        let value = account.get(name).and_then(serde_json::Value::as_f64).map(load::count);
+        value.ok_or(BenchError::Missing(name, account.to_string()))
+    };
+    Ok(Books {
+        answered: answered + asked_alone,
+        cut,
+        seen: bench.mock.seen()?,
+        credits: credits("credits")?,
+        held: credits("held")?,
+        charges: books::charges(&prepared.state)?,
+        rows: books::rows(&prepared.state)?,
+    })
+}
+
+fn runtimes(bench: &Bench<'_>) -> Result<Vec<Bar>> {
+    let contenders = runtimes::contenders(bench, &Product::new(bench.arguments.product.as_ref())?)?;
+    for &connections in &bench.arguments.connections {
+        print(&report::table(&bench.rounds(&contenders, connections)?, connections));
     }
-    for row in &mut rows {
-        row.counts = Some(probe::count(row.contender, wrk, connections, folder)?);
-    }
-    Ok(rows)
+    Ok(Vec::new())
+}
+
+fn many_keys(bench: &Bench<'_>) -> Result<Vec<Bar>> {
+    let contenders = keys::contenders(bench, &Product::new(bench.arguments.product.as_ref())?)?;
+    let connections = bench.arguments.connections.first().copied().unwrap_or(16);
+    let rows = bench.rounds(&contenders, connections)?;
+    print(&report::table(&rows, connections));
+    Ok(keys::bars(&rows, bench.arguments.keys))
+}
+
+fn verdict(bars: &[Bar], quick: bool) -> ExitCode {
+    print(&report::verdict(bars));
+    if quick || bars.iter().all(|bar| bar.holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[expect(clippy::print_stdout, reason = "the tables are what this program is for")]
+fn print(text: &str) {
+    println!("{text}");
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::contender::Contender;
 use crate::error::{BenchError, Result};
-use crate::load::Wrk;
+use crate::load::{Load, Wrk};
 use crate::machine::{tree, usage};
 use crate::process::{Running, signal};
+use crate::report::Row;
 use crate::window::decimal;
 
 /// Until the counter has attached to every thread.
@@ -22,16 +22,22 @@ pub(crate) struct Counts {
     pub(crate) switches: f64,
 }
 
-/// Counts for a contender under load. The switches come from a window without the counter of calls.
-pub(crate) fn count(contender: &Contender, wrk: &Wrk, connections: u32, folder: &Path) -> Result<Counts> {
-    let before = usage(contender.running.pid())?.switches;
-    let requests = wrk.run(&contender.target, connections, 1)?.requests;
-    let switches = usage(contender.running.pid())?.switches.saturating_sub(before);
+/// Counts for a row's contender under load. The switches come from a window without the counter of calls.
+pub(crate) fn count(row: &mut Row<'_>, wrk: &Wrk, connections: u32, folder: &Path) -> Result<()> {
+    let pid = row.contender.running.pid();
+    let mut load = || {
+        let load = wrk.run(&row.contender.target, connections, 1)?;
+        row.note(&load, connections);
+        Ok(load)
+    };
+    let before = usage(pid)?.switches;
+    let requests = load()?.requests;
+    let switches = usage(pid)?.switches.saturating_sub(before);
     let switches = decimal(switches) / decimal(requests.max(1));
-    let pids: Vec<String> = tree(contender.running.pid())?.iter().map(ToString::to_string).collect();
-    let load = || wrk.run(&contender.target, connections, 1);
+    let pids: Vec<String> = tree(pid)?.iter().map(ToString::to_string).collect();
     let calls = if has_perf() { with_perf(&pids, load, folder)? } else { with_strace(&pids, load, folder)? };
-    Ok(Counts { calls, switches })
+    row.counts = Some(Counts { calls, switches });
+    Ok(())
 }
 
 /// perf counts in the kernel and hardly disturbs; it needs root and trace points.
@@ -40,7 +46,7 @@ fn has_perf() -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-fn with_perf(pids: &[String], load: impl Fn() -> Result<crate::load::Load>, folder: &Path) -> Result<f64> {
+fn with_perf(pids: &[String], load: impl FnMut() -> Result<Load>, folder: &Path) -> Result<f64> {
     let output = folder.join("perf.txt");
     let mut command = Command::new("perf");
     command.args(["stat", "-x", ";", "-e", "raw_syscalls:sys_enter", "-p", &pids.join(","), "-o"]).arg(&output);
@@ -50,7 +56,7 @@ fn with_perf(pids: &[String], load: impl Fn() -> Result<crate::load::Load>, fold
     calls.map(|calls| calls / decimal(requests)).ok_or(BenchError::Missing("count of system calls", text))
 }
 
-fn with_strace(pids: &[String], load: impl Fn() -> Result<crate::load::Load>, folder: &Path) -> Result<f64> {
+fn with_strace(pids: &[String], load: impl FnMut() -> Result<Load>, folder: &Path) -> Result<f64> {
     let output = folder.join("strace.txt");
     let mut command = Command::new("strace");
     command.args(["-c", "-f", "-q", "-o"]).arg(&output);
@@ -66,7 +72,7 @@ fn with_strace(pids: &[String], load: impl Fn() -> Result<crate::load::Load>, fo
 fn counted(
     command: Command,
     name: &str,
-    load: impl Fn() -> Result<crate::load::Load>,
+    mut load: impl FnMut() -> Result<Load>,
     (folder, output): (&Path, &Path),
 ) -> Result<(String, u64)> {
     let mut counter = Running::start(command, name, folder)?;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::contender::Contender;
+use crate::load::Load;
 use crate::probe::Counts;
 use crate::window::{Window, decimal, median};
 
@@ -15,16 +16,31 @@ pub(crate) struct Row<'a> {
     /// Windows that were thrown away because the machine was busy.
     pub(crate) thrown: u32,
     pub(crate) counts: Option<Counts>,
+    /// Requests answered, in windows that count or not.
+    pub(crate) answered: u64,
+    /// Requests that were begun at the end of a window and may have been answered to nobody.
+    pub(crate) cut: u64,
 }
 
-impl Row<'_> {
+impl<'a> Row<'a> {
+    /// Begins a row.
+    pub(crate) const fn new(contender: &'a Contender) -> Self {
+        Self { contender, windows: Vec::new(), thrown: 0, counts: None, answered: 0, cut: 0 }
+    }
+
+    /// Notes a load, for the books.
+    pub(crate) fn note(&mut self, load: &Load, connections: u32) {
+        self.answered += load.requests;
+        self.cut += u64::from(connections);
+    }
+
     /// Returns the median of something of the windows.
     pub(crate) fn median(&self, of: impl Fn(&Window) -> f64) -> f64 {
         median(self.windows.iter().map(of).collect())
     }
 
     /// Returns the median over the rounds of this row's CPU by that of another row in the same round.
-    pub(crate) fn ratio(&self, other: &Self) -> f64 {
+    pub(crate) fn ratio(&self, other: &Row<'_>) -> f64 {
         median(self.windows.iter().zip(&other.windows).map(|(own, other)| own.cpu / other.cpu).collect())
     }
 }

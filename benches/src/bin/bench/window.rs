@@ -4,6 +4,7 @@ use crate::contender::{Contender, Mock};
 use crate::error::{BenchError, Result};
 use crate::load::{Load, Wrk};
 use crate::machine::{self, busy, cores, own_cpu, usage};
+use crate::report::Row;
 
 /// Attempts at a window before the machine is called busy.
 const ATTEMPTS: u32 = 6;
@@ -31,14 +32,17 @@ pub(crate) struct Windows<'a> {
 }
 
 impl Windows<'_> {
-    /// Measures until a window is quiet; returns it and how many were thrown away.
-    pub(crate) fn quiet(&self, contender: &Contender, connections: u32) -> Result<(Window, u32)> {
+    /// Measures until a window is quiet, and adds it to the row.
+    pub(crate) fn quiet(&self, row: &mut Row<'_>, connections: u32) -> Result<()> {
         let mut least = f64::MAX;
-        for thrown in 0..ATTEMPTS {
-            let window = self.one(contender, connections)?;
+        for _ in 0..ATTEMPTS {
+            let window = self.one(row.contender, connections)?;
+            row.note(&window.load, connections);
             if window.other <= self.other {
-                return Ok((window, thrown));
+                row.windows.push(window);
+                return Ok(());
             }
+            row.thrown += 1;
             least = least.min(window.other);
         }
         Err(BenchError::Busy(least))
