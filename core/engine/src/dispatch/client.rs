@@ -27,8 +27,8 @@ use super::wire::{Turn, Wire};
 const POOL_IDLE: Duration = Duration::from_secs(4);
 /// Idle connections kept to one peer by one runtime.
 const MAX_IDLE: usize = 64;
-/// The largest head of an answer.
-const HEAD_BYTES: usize = 64 * 1024;
+/// The largest head of an answer, in bytes.
+const HEAD_LIMIT: u32 = 64 * 1024;
 /// Clients of one runtime: one for each connect deadline in the configurations of late.
 const MAX_CLIENTS: usize = 16;
 
@@ -116,8 +116,8 @@ fn build(means: Means) -> Result<Http, SendError> {
         .timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(if means.reuse { MAX_IDLE } else { 0 })
-        .http1_max_buf_size(HEAD_BYTES)
-        .http2_adaptive_window(true)
+        .http1_max_buf_size(HEAD_LIMIT as usize)
+        .http2_max_header_list_size(HEAD_LIMIT)
         // What was signed is sent once: a retry is ours, with a fresh stamp.
         .retry_canceled_requests(false)
         .build(connector))

@@ -18,9 +18,6 @@ where
 {
     let mut put_off: Vec<Uid> = Vec::new();
     for stage in &plan.stages {
-        if errands.is_late() {
-            return None;
-        }
         let asked = stage.iter().filter_map(|&uid| {
             let errand = errands.to(uid);
             if errand.is_none() {
@@ -29,12 +26,9 @@ where
             errand
         });
         let won = win(asked, plan.at_once.min(size(stage)), &ask).await;
-        if won.is_some() {
+        if won.is_some() || errands.is_late() {
             return won;
         }
-    }
-    if errands.is_late() {
-        return None;
     }
     win(put_off.iter().map(|&uid| errands.to_anyway(uid)), plan.at_once, &ask).await
 }
@@ -47,9 +41,6 @@ where
     let mut given: Vec<(usize, Collected)> = Vec::with_capacity(plan.miners());
     let mut place = 0;
     for stage in &plan.stages {
-        if errands.is_late() {
-            break;
-        }
         let asked = stage.iter().map(|&uid| {
             place += 1;
             let (place, asking) = (place, ask(errands.to_anyway(uid)));
@@ -60,6 +51,9 @@ where
             false
         })
         .await;
+        if errands.is_late() {
+            break;
+        }
     }
     given.sort_by_key(|(place, _)| *place);
     let mut answer = Answer::default();

@@ -96,7 +96,7 @@ impl Record {
             elapsed_ms: millis(elapsed),
             status: self.status,
         };
-        tracing::debug!(uid = ?report.uid, upstream = ?report.upstream, outcome = ?report.outcome,
+        tracing::debug!(uid = ?report.uid, upstream = ?report.upstream, outcome = label(&report.outcome),
             status = ?report.status, elapsed_ms = report.elapsed_ms, "attempt ended");
         self.log.end(now, report);
     }
@@ -105,6 +105,15 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.end(AttemptOutcome::Cancelled);
+    }
+}
+
+/// A miner's own words may repeat the prompt, which no log of ours does.
+fn label(outcome: &AttemptOutcome) -> &'static str {
+    match outcome {
+        AttemptOutcome::Success => "success",
+        AttemptOutcome::Failed(failure) | AttemptOutcome::Partial(failure) => failure.kind.label(),
+        AttemptOutcome::Cancelled => "cancelled",
     }
 }
 

@@ -273,6 +273,26 @@ async fn an_upstream_is_asked_without_plan_lanes_and_nonces() {
 }
 
 #[tokio::test]
+async fn a_miner_that_closes_after_each_answer_is_served() {
+    let miner = Miner::always(Deed::AnswerOnce("yes".into())).await;
+    let bed = Bed::of(&[&miner]);
+    for _ in 0..100 {
+        assert_eq!(bed.ask(&bed.job("x")).await.unwrap(), ["yes"]);
+    }
+    let uuids: std::collections::HashSet<_> = miner.seen().into_iter().map(|seen| seen.uuid).collect();
+    assert_eq!(uuids.len(), miner.seen().len(), "nothing was sent twice");
+}
+
+#[tokio::test]
+async fn an_ipv6_miner_is_called() {
+    // Where loopback has no IPv6 there is nothing to prove.
+    let Ok(listener) = tokio::net::TcpListener::bind("[::1]:0").await else { return };
+    let miner = Miner::on(listener, |_, _| answer("six"));
+    let bed = Bed::of(&[&miner]);
+    assert_eq!(bed.ask(&bed.job("x")).await.unwrap(), ["six"]);
+}
+
+#[tokio::test]
 async fn connections_are_kept() {
     let miner = Miner::always(answer("yes")).await;
     let bed = Bed::of(&[&miner]);

@@ -24,6 +24,8 @@ use tokio::sync::{Notify, watch};
 pub(crate) enum Deed {
     /// 200 with this text, keep-alive.
     Answer(String),
+    /// The same, and closes the connection right after.
+    AnswerOnce(String),
     /// This status and text.
     Status(u16, String),
     /// Nothing, until the client leaves.
@@ -83,7 +85,11 @@ struct Record {
 impl Miner {
     /// Starts a miner whose script is given the request and how many came before it.
     pub(crate) async fn start(script: impl Fn(&Seen, usize) -> Deed + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), script)
+    }
+
+    /// The same on a listener of the test's own.
+    pub(crate) fn on(listener: TcpListener, script: impl Fn(&Seen, usize) -> Deed + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().unwrap();
         let record = Arc::<Record>::default();
         let (script, kept) = (Arc::new(script), Arc::clone(&record));
@@ -162,6 +168,10 @@ async fn converse(mut socket: TcpStream, connection: usize, script: &Script, rec
 async fn perform(deed: Deed, socket: &mut TcpStream, record: &Record) -> bool {
     match deed {
         Deed::Answer(text) => whole(socket, 200, &text).await,
+        Deed::AnswerOnce(text) => {
+            whole(socket, 200, &text).await;
+            false
+        }
         Deed::Status(status, text) => whole(socket, status, &text).await,
         Deed::Die => false,
         Deed::Hang => watch_leave(socket, record).await,

@@ -10,3 +10,4 @@ mod attempt;
 mod bed;
 mod race;
 mod stream;
+mod tls;
