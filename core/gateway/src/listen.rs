@@ -1,0 +1,144 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use btvep_domain::ConfigError;
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where the server listens, and how patient it is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenConfig {
+    /// Address of the API. Default `127.0.0.1:8000`; port 0 takes any free one. Needs a restart.
+    pub public: SocketAddr,
+    /// Address of `/metrics`, `/livez` and `/readyz`. Default `127.0.0.1:9000`; nobody is asked for a key there, so
+    /// keep it away from strangers. Needs a restart.
+    pub admin: SocketAddr,
+    /// Certificate and key of the API, PEM files; HTTP/2 is offered beside HTTP/1.1. Absent means no TLS.
+    pub tls: Option<TlsConfig>,
+    /// Whether the API takes HTTP/2 without TLS, beside HTTP/1.1 on the same port. Default false. Needs a restart.
+    pub h2c: bool,
+    /// Networks of proxies that are trusted to name their client in `X-Forwarded-For`, such as `10.0.0.0/8`.
+    /// None by default: then the client is whoever connects.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Threads that serve the API; 0, the default, means one for each core. Needs a restart.
+    pub threads: usize,
+    /// Whether the threads take work from one another. Default false: each has a runtime of its own, and a request
+    /// is accepted, dispatched and answered on one thread. Needs a restart.
+    pub work_stealing: bool,
+    /// How long a stopping server waits for requests in flight. Default `30s`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub drain: Duration,
+    /// How long a request's head may take to arrive. Default `15s`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub head_timeout: Duration,
+    /// How long a request's body may take to arrive. Default `30s`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub body_timeout: Duration,
+    /// How long an idle connection is kept. Default `75s`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub keep_alive: Duration,
+    /// How long a client may take none of its answer before it is cut off. Default `30s`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub stall: Duration,
+    /// A stream that is silent for this long gets a comment, so that nobody on the way gives it up. Default `15s`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub ping: Duration,
+    /// Whether answers tell which miner answered, how fast and for how much, in `x-btvep-…` headers and in the
+    /// `validator` object. Default true.
+    pub attribution: bool,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM file of the certificate, followed by those that signed it; relative to the configuration file.
+    pub cert: PathBuf,
+    /// PEM file of its private key; relative to the configuration file.
+    pub key: PathBuf,
+}
+
+impl Default for ListenConfig {
+    fn default() -> Self {
+        Self {
+            public: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 9000)),
+            tls: None,
+            h2c: false,
+            trusted_proxies: Vec::new(),
+            threads: 0,
+            work_stealing: false,
+            drain: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(15),
+            body_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
+            stall: Duration::from_secs(30),
+            ping: Duration::from_secs(15),
+            attribution: true,
+        }
+    }
+}
+
+impl ListenConfig {
+    /// Checks what the types cannot say; `path` is where the table stands.
+    ///
+    /// # Errors
+    ///
+    /// A value that no server can run with.
+    pub fn validate(&self, path: &str) -> Result<(), ConfigError> {
+        let refuse = |key: &str, message: &str| Err(ConfigError::new(format!("{path}.{key}"), message));
+        for (key, duration) in [
+            ("head_timeout", self.head_timeout),
+            ("body_timeout", self.body_timeout),
+            ("keep_alive", self.keep_alive),
+            ("stall", self.stall),
+            ("ping", self.ping),
+        ] {
+            if duration < Duration::from_millis(100) {
+                return refuse(key, "must be at least 100ms");
+            }
+        }
+        if self.threads > 1024 {
+            return refuse("threads", "must be at most 1024; 0 means one for each core");
+        }
+        if self.public == self.admin && self.public.port() != 0 {
+            return refuse("admin", "must be another address than `public`");
+        }
+        Ok(())
+    }
+
+    /// Returns how many threads serve the API.
+    pub(crate) fn thread_count(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        ListenConfig::default().validate("listen").unwrap();
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused_by_name() {
+        let refused = |config: ListenConfig| config.validate("listen").unwrap_err().path;
+        assert_eq!(refused(ListenConfig { stall: Duration::ZERO, ..ListenConfig::default() }), "listen.stall");
+        let admin = ListenConfig::default().public;
+        assert_eq!(refused(ListenConfig { admin, ..ListenConfig::default() }), "listen.admin");
+    }
+}
