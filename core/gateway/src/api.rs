@@ -262,14 +262,12 @@ impl Shared {
             Route::Model(id) => models.iter().find(|(known, _)| **known == **id).map(openai::model),
             _ => Some(openai::models(&models)),
         };
-        match body {
-            Some(body) => answer::write(session, head(asked, 200, &JSON)?, body).await.map(|()| 200),
-            None => {
-                let message = "there is no such model; `GET /v1/models` lists those there are";
-                let rejection = Rejection::new(Kind::UnknownModel, message).about("model");
-                reject(session, asked, &rejection, None, None).await
-            }
+        if let Some(body) = body {
+            return answer::write(session, head(asked, 200, &JSON)?, body).await.map(|()| 200);
         }
+        let message = "there is no such model; `GET /v1/models` lists those there are";
+        let rejection = Rejection::new(Kind::UnknownModel, message).about("model");
+        reject(session, asked, &rejection, None, None).await
     }
 
     async fn no_route(&self, session: &mut ServerSession, asked: &mut Asked, none: NoRoute) -> Result<u16> {

@@ -25,7 +25,10 @@ pub(crate) async fn read(session: &mut ServerSession, limit: usize, within: Dura
         return Err(Unread::TooLarge);
     }
     if expects_continue(session) {
+        // To Pingora any answer before the end of the body is a reason to close; this one is not.
+        let keep_alive = session.get_keepalive();
         session.write_continue_response().await.map_err(Unread::Gone)?;
+        session.set_keepalive(keep_alive);
     }
     match tokio::time::timeout(within, collect(session, limit, declared.unwrap_or_default())).await {
         Ok(read) => read,

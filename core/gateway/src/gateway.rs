@@ -106,6 +106,9 @@ impl Gateway {
 
     /// Serves until SIGTERM or SIGINT, then answers what is in flight. Returns when all is done, or `drain` is over.
     ///
+    /// Without `work_stealing` a process runs one gateway in its life: Pingora's runtimes of that kind are found by
+    /// thread, and a later thread may be taken for one that has ended.
+    ///
     /// # Errors
     ///
     /// The listeners cannot be prepared.

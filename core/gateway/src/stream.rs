@@ -123,6 +123,7 @@ fn gather(
 }
 
 /// Returns the error of a client that left.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed everywhere")]
 pub(crate) fn left(gone: Result<Option<Bytes>>) -> Box<Error> {
     match gone {
         Err(error) => error,

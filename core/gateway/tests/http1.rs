@@ -33,8 +33,7 @@ async fn an_answer_is_whole_and_the_connection_stays() {
         assert_eq!(body["validator"]["attempts"], 1);
         assert_eq!(response.header("x-btvep-attempts"), Some("1"));
     }
-    let answers = gateway.metric("btvep_gateway_answers_total{route=\"chat_completions\",status=\"200\"}").await;
-    assert_eq!(answers, 2);
+    gateway.metric_becomes("btvep_gateway_answers_total{route=\"chat_completions\",status=\"200\"}", 2).await;
 }
 
 #[tokio::test]
@@ -266,7 +265,7 @@ async fn slow_senders_do_not_hold_the_server() {
     let mut late_head = gateway.connect().await;
     late_head.send("POST /chat HTTP/1.1\r\nho").await;
     late_head.closed().await;
-    assert_eq!(gateway.metric("btvep_gateway_late_heads_total").await, 1);
+    gateway.metric_becomes("btvep_gateway_late_heads_total", 1).await;
 }
 
 #[tokio::test]

@@ -93,6 +93,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "a table reads better without references")]
     fn check(method: Method, path: &str, expected: Result<Route, NoRoute>) {
         assert_eq!(Route::of(&method, path), expected, "{method} {path}");
     }

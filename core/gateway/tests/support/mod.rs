@@ -112,6 +112,8 @@ impl Running {
         config.listen.public.set_port(0);
         config.listen.admin.set_port(0);
         config.listen.threads = 2;
+        // Pingora's runtimes without work stealing remember dead threads: a process has one such server in its life.
+        config.listen.work_stealing = true;
         change(&mut config);
         let (sender, held) = mpsc::unbounded_channel();
         let registry = Registry::new();
@@ -150,6 +152,16 @@ impl Running {
         soon(tokio::task::spawn_blocking(move || thread.join().unwrap())).await.unwrap();
     }
 
+    /// Waits until a metric has a value; it is counted a moment after what the client sees.
+    pub(crate) async fn metric_becomes(&self, line: &str, value: u64) {
+        let becoming = async {
+            while self.metric(line).await != value {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(becoming).await;
+    }
+
     /// Returns the value of a metric, 0 when it is not there.
     pub(crate) async fn metric(&self, line: &str) -> u64 {
         let text = self.connect_admin().await.ask("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.text();
@@ -160,11 +172,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The second time ends the drain of whatever a failed test has left.
         self.stopper.stop();
         if let Some(thread) = self.thread.take() {
-            std::thread::sleep(Duration::from_millis(20));
-            self.stopper.stop();
+            // Asked again, a drain ends that waits for what a failed test has left.
+            while !thread.is_finished() {
+                self.stopper.stop();
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
             let _ = thread.join();
         }
     }
