@@ -55,11 +55,15 @@ impl HttpServerApp for Front {
         let within = if reused { listen.keep_alive + listen.head_timeout } else { listen.head_timeout };
         let read = Arc::new(AtomicBool::new(false));
         session.set_connection_user_context(Some(Box::new(HeadRead(read.clone()))));
-        tokio::select! {
+        let next = tokio::select! {
             biased;
             next = self.proxy.process_new_http(session, shutdown) => next,
             () = self.late(within, &read) => None,
+        };
+        if !reused && !read.load(Ordering::Acquire) {
+            self.shared.metrics.without_request.inc();
         }
+        next
     }
 
     fn h2_options(&self) -> Option<H2Options> {

@@ -130,6 +130,9 @@ impl Gateway {
         let conf = ServerConf {
             threads: listen.thread_count(),
             work_stealing: listen.work_stealing,
+            // The gateway calls nobody. Pingora would read every certificate of the machine for that, and panic on a
+            // machine without any.
+            ca_file: Some("/dev/null".to_owned()),
             // The drain is ours; there is nothing to wait for after it.
             grace_period_seconds: Some(0),
             graceful_shutdown_timeout_seconds: Some(1),

@@ -5,7 +5,11 @@
 //! `front` guards the head of a request; `shutdown` drains. `gateway` puts them together.
 //!
 //! What Pingora refuses while it parses a head (broken HTTP, more than 256 headers, a head over 1 MiB) is its own
-//! bare 400, which no callback sees and so nobody counts. Whatever reaches a callback has the surface's envelope.
+//! bare 400, which no callback sees. On the first request of a connection it is counted, together with connections
+//! that never sent one, in `btvep_gateway_connections_without_request_total`. Whatever reaches a callback has the
+//! surface's envelope.
+//!
+//! A client that closes its sending side while it waits is taken to have left, and its request is cancelled.
 
 mod admin;
 mod answer;

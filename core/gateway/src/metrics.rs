@@ -10,6 +10,8 @@ pub(crate) struct Metrics {
     pub(crate) stalled: IntCounter,
     /// Connections closed because a head did not arrive in time.
     pub(crate) late_heads: IntCounter,
+    /// Connections that ended before their first request was read.
+    pub(crate) without_request: IntCounter,
 }
 
 impl Metrics {
@@ -28,6 +30,10 @@ impl Metrics {
                 "Clients cut off because they took none of their answer.",
             )?,
             late_heads: counter("btvep_gateway_late_heads_total", "Connections closed because a head came too late.")?,
+            without_request: counter(
+                "btvep_gateway_connections_without_request_total",
+                "Connections that ended before their first request was read: refused by the parser, or never sent.",
+            )?,
         };
         registry.register(Box::new(metrics.answers.clone()))?;
         Ok(metrics)

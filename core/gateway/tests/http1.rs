@@ -283,5 +283,6 @@ async fn broken_http_is_refused_and_the_server_lives() {
     for nonsense in ["\0\0\0\r\n\r\n", "GET\r\n\r\n", "POST /chat HTTP/1.1\r\nhost: x\r\ncontent-length: x\r\n\r\n"] {
         assert_eq!(gateway.connect().await.ask(nonsense).await.status, 400, "{nonsense:?}");
     }
+    gateway.metric_becomes("btvep_gateway_connections_without_request_total", 3).await;
     assert_eq!(gateway.connect().await.ask(chat(&prompt("echo"))).await.status, 200);
 }
