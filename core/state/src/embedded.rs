@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use btvep_domain::{
-    Account, Accounts, Admission, AuthFailure, Claims, Key, KeyEdit, KeyId, Keys, LedgerPage, NewKey, Refusal, Secret,
-    StoreError,
+    Account, Accounts, Admission, Appended, AuthFailure, Claims, Key, KeyEdit, KeyId, Keys, LedgerPage, LogQuery,
+    LogRow, Logs, NewKey, Refusal, Secret, StoreError,
 };
 use parking_lot::Mutex;
 
@@ -33,9 +33,10 @@ use self::db::{Db, SyncFile};
 use self::load::{Doubt, load, read_charges};
 use crate::accounting::{Book, Journal};
 use crate::api_key::Pepper;
+use crate::logs::SegmentLogs;
 use crate::{Durability, StateConfig, cursor, new_key};
 
-/// Keys and accounts on sled. One process owns the directory.
+/// Keys and accounts on sled, request rows in files beside it. One process owns the directory.
 ///
 /// Dropping it writes what waits and closes the store.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ pub struct Embedded {
     journal: Arc<dyn Journal>,
     pepper: Pepper,
     committer: Mutex<Option<JoinHandle<()>>>,
+    logs: SegmentLogs,
 }
 
 impl Embedded {
@@ -66,14 +68,17 @@ impl Embedded {
         };
         make_private(&config.path)?;
         make_private(&place.directory)?;
+        let logs = config.path.join("logs");
+        make_private(&logs)?;
         let db = Db::open(&place.directory, place.cache_bytes, place.sync.clone())?;
         let read = check_schema(&db).and_then(|()| {
             let pepper = pepper::find(&db, pepper, &config.path.join("pepper"))?;
             let book = Book::default();
             let ledger = load(&db, &book, &Doubt::default())?;
-            Ok((pepper, book, ledger))
+            let opened = SegmentLogs::open(logs.clone(), &config.logs);
+            Ok((pepper, book, ledger, opened.map_err(|source| OpenError::io(&logs, source))?))
         });
-        let (pepper, book, ledger) = match read {
+        let (pepper, book, ledger, logs) = match read {
             Ok(read) => read,
             Err(error) => {
                 db.close();
@@ -85,7 +90,7 @@ impl Embedded {
         let thread = std::thread::Builder::new().name("btvep-store".to_owned()).spawn(|| committer.run());
         let thread = thread.map_err(|source| OpenError::io(&config.path, source))?;
         let journal: Arc<dyn Journal> = Arc::clone(&shared) as _;
-        Ok(Arc::new(Self { shared, journal, pepper, committer: Mutex::new(Some(thread)) }))
+        Ok(Arc::new(Self { shared, journal, pepper, committer: Mutex::new(Some(thread)), logs }))
     }
 
     /// Writes what waits and closes the store, so that another process may open it; blocks until then. Holds that are
@@ -95,6 +100,7 @@ impl Embedded {
         if let Some(thread) = self.committer.lock().take() {
             let _ = thread.join();
         }
+        self.logs.close();
     }
 
     /// Reads the store on a thread that may block.
@@ -168,6 +174,25 @@ impl Accounts for Embedded {
 
     fn health(&self) -> Result<(), StoreError> {
         self.shared.book.health()
+    }
+}
+
+#[async_trait]
+impl Logs for Embedded {
+    fn append(&self, row: LogRow) -> Appended {
+        self.logs.append(row)
+    }
+
+    async fn query(&self, query: LogQuery) -> Result<Vec<LogRow>, StoreError> {
+        self.logs.query(query).await
+    }
+
+    fn dropped(&self) -> u64 {
+        self.logs.dropped()
+    }
+
+    async fn flush(&self) -> Result<(), StoreError> {
+        self.logs.flush().await
     }
 }
 
