@@ -1,6 +1,7 @@
 //! Miner protocols and client surfaces as pure functions: bytes in, bytes out.
 
 pub mod btauth;
+mod discreet;
 mod error_answer;
 #[cfg(test)]
 mod fixture;

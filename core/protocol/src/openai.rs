@@ -4,6 +4,7 @@ use btvep_domain::{Call, Decoder, EncodeError, Encoded, MinerProtocol, Prompt, S
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::discreet::Discreet;
 use crate::openai_body;
 use crate::path::{self, InvalidPath};
 
@@ -75,6 +76,10 @@ impl MinerProtocol for OpenAi {
     }
 
     fn decoder(&self, call: &Call<'_>, status: StatusCode, headers: &HeaderMap) -> Box<dyn Decoder> {
-        openai_body::decoder(call, status, headers)
+        let decoder = openai_body::decoder(call, status, headers);
+        match &self.bearer {
+            Some(bearer) => Box::new(Discreet::new(decoder, bearer.clone())),
+            None => decoder,
+        }
     }
 }
