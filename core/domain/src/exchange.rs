@@ -99,7 +99,7 @@ pub struct Exchange {
     pub request_id: Arc<str>,
     /// Unix milliseconds when it was received.
     pub received_at_ms: i64,
-    /// Monotonic time when it was received, since the process's own zero.
+    /// Monotonic time when all of it had been received, since the process's own zero.
     pub received_at: Duration,
     /// Whose manners the answer has.
     pub surface: Surface,

@@ -80,7 +80,9 @@ impl Serve for Engine {
     fn serve(&self, incoming: Incoming) -> oneshot::Receiver<Reply> {
         let (reply, pending) = oneshot::channel();
         let here = InFlight::enter(&self.in_flight);
-        let received_at = incoming.received_at.saturating_duration_since(self.zero);
+        // Rates are counted from now, when all of the request is here: dated by its head, a body that was held back
+        // would be admitted in a window long past.
+        let received_at = self.zero.elapsed();
         let dispatcher = Arc::clone(&self.dispatcher);
         let journey = Journey::new(self.service(), dispatcher, Arc::clone(&self.metrics), (incoming, received_at));
         tokio::spawn(async move {
