@@ -1,5 +1,6 @@
 //! Shows the neurons of every subnet.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use btvep_control::{MinerView, MinersView};
@@ -16,7 +17,8 @@ pub(crate) struct ServiceMiners(pub(crate) Arc<Engine>);
 impl MinersView for ServiceMiners {
     fn miners(&self) -> Vec<MinerView> {
         let service = self.0.service();
-        service.subnets.values().filter_map(|subnet| subnet.source.newest()).flat_map(|m| views(&m)).collect()
+        let metagraphs = service.subnets.values().filter_map(|subnet| subnet.source.newest());
+        each_once(metagraphs.flat_map(|metagraph| views(&metagraph)).collect())
     }
 }
 
@@ -42,8 +44,14 @@ impl MinersView for StoppedMiners {
                 None
             }
         });
-        metagraphs.flat_map(|metagraph| views(&metagraph)).collect()
+        each_once(metagraphs.flat_map(|metagraph| views(&metagraph)).collect())
     }
+}
+
+/// Returns every neuron once, also one that several subnets of the configuration speak to in different protocols.
+fn each_once(miners: Vec<MinerView>) -> Vec<MinerView> {
+    let mut seen = HashSet::with_capacity(miners.len());
+    miners.into_iter().filter(|miner| seen.insert((miner.uid, miner.hotkey, miner.axon))).collect()
 }
 
 /// Returns the neurons of a metagraph by uid.
