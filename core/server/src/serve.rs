@@ -82,13 +82,17 @@ impl Server {
         info!(public = %gateway.public_address(), admin = %gateway.admin_address(), "serving");
         gateway.run()?;
         control.stop(&runtime);
-        if let Err(error) = runtime.block_on(store.logs.flush()) {
-            error!(error = %error, "the last rows of the request log were not written");
-        }
+        flush(&runtime, &store);
         store.close();
         drop(parts);
         info!("stopped");
         Ok(())
+    }
+}
+
+fn flush(runtime: &Runtime, store: &Store) {
+    if let Err(error) = runtime.block_on(store.logs.flush()) {
+        error!(error = %error, "the last rows of the request log were not written");
     }
 }
 

@@ -23,11 +23,10 @@ pub(crate) struct Store {
 impl Store {
     /// Returns an empty store that ends with the process.
     pub(crate) fn in_memory() -> Self {
-        Self::of(Memory::new())
+        Self::of(Arc::new(Memory::new()))
     }
 
-    fn of<T: Keys + Accounts + Logs + 'static>(store: T) -> Self {
-        let store = Arc::new(store);
+    fn of<T: Keys + Accounts + Logs + 'static>(store: Arc<T>) -> Self {
         Self { keys: Arc::clone(&store) as _, accounts: Arc::clone(&store) as _, logs: store, embedded: None }
     }
 
@@ -73,12 +72,7 @@ pub(crate) fn open(loaded: &Loaded) -> Result<Store, OpenError> {
     let pepper = config.pepper.as_ref().map(|pepper| loaded.resolver().secret(pepper)).transpose();
     let pepper = pepper.map_err(|message| loaded.source.error("state.pepper", message))?;
     let embedded = Embedded::open(&config, pepper.as_ref())?;
-    Ok(Store {
-        keys: Arc::clone(&embedded) as _,
-        accounts: Arc::clone(&embedded) as _,
-        logs: Arc::new(Memory::new()),
-        embedded: Some(embedded),
-    })
+    Ok(Store { embedded: Some(Arc::clone(&embedded)), ..Store::of(embedded) })
 }
 
 /// The store cannot be opened.

@@ -166,6 +166,7 @@ fn rules_text(rules: Option<&[btvep_domain::RateRule]>) -> String {
 }
 
 impl KeyFields {
+    #[expect(clippy::option_option, reason = "not given and never are different wishes")]
     fn expiry(&self, output: Output) -> Result<Option<Option<i64>>, Failure> {
         let Some(text) = &self.valid_until else {
             return Ok(None);

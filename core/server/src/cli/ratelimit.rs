@@ -96,9 +96,7 @@ async fn of_key(
     };
     match rate_limits.as_deref() {
         None => output.note("the key has no rules of its own; the configuration's apply"),
-        Some([]) => {
-            output.note("the key has no rate limit; `btvep key edit ID --rate-limit default` restores the defaults")
-        }
+        Some([]) => output.note("the key has no rate limit; `key edit ID --rate-limit default` restores the defaults"),
         Some(_) => {}
     }
     Ok(rate_limits.unwrap_or_default())

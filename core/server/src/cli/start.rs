@@ -49,10 +49,13 @@ pub(super) fn run(globals: &Globals, output: Output) -> Result<(), Failure> {
 fn shown(started: &Started) -> String {
     let mut text = format!("serving on {}, metrics on {}/metrics", started.public, started.admin);
     if let Some(key) = &started.demo_key {
-        text.push_str(&format!("\n\ndemo key, shown this once: {key}"));
+        text.push_str("\n\ndemo key, shown this once: ");
+        text.push_str(key);
     }
     if let Some(line) = &started.try_it {
-        text.push_str(&format!("\n\ntry it:\n\n{line}\n"));
+        text.push_str("\n\ntry it:\n\n");
+        text.push_str(line);
+        text.push('\n');
     }
     text
 }

@@ -76,10 +76,10 @@ fn in_words(text: &str, now: &Zoned) -> Option<i64> {
     let words: Vec<&str> = lower.split_whitespace().collect();
     if let [one, other] = words.as_slice() {
         let month_and_year = |month: &str, year: &str| Some((month_of(month)?, year.parse::<i64>().ok()?));
-        if let Some((month, year)) = month_and_year(one, other).or_else(|| month_and_year(other, one)) {
-            if (1970..=9999).contains(&year) {
-                return month_start(year, month);
-            }
+        if let Some((month, year)) = month_and_year(one, other).or_else(|| month_and_year(other, one))
+            && (1970..=9999).contains(&year)
+        {
+            return month_start(year, month);
         }
     }
     // A date alone begins at midnight; `midnight` of the base makes it so.

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use btvep_domain::{ConfigError, Credits};
-use btvep_strategies::Spec;
+use btvep_plugins::RateLimit;
+use btvep_strategies::{DefaultStrategy, Spec};
 
 use super::wording::suggestion;
 use super::{Addresses, Config, MetagraphConfig, ModelConfig, SubnetConfig, UpstreamConfig};
@@ -13,6 +14,9 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     config.listen.validate("listen")?;
     config.limits.validate("limits")?;
     config.pipeline.check()?;
+    // Made and dropped: only the components know what of their settings they cannot use.
+    RateLimit::new(&config.filters.rate_limit)?;
+    DefaultStrategy::new(&config.strategies.default)?;
     check_validator(config)?;
     unique("subnet", "name", config.subnet.iter().map(|subnet| subnet.name.as_str()))?;
     unique("upstream", "name", config.upstream.iter().map(|upstream| upstream.name.as_str()))?;

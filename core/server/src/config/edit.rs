@@ -139,7 +139,7 @@ impl Edits {
     /// The result is not valid, or cannot be written.
     pub fn write(self, file: &Path) -> Result<(), EditError> {
         let text = self.document.to_string();
-        Loaded::from_text(file, text.clone(), &[])?;
+        Loaded::from_text(file, &text, &[])?;
         replace(file, text.as_bytes())?;
         Ok(())
     }

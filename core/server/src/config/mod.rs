@@ -103,7 +103,7 @@ impl Loaded {
     /// # Errors
     ///
     /// As [`Self::read`].
-    pub fn from_text(file: &Path, text: String, sets: &[String]) -> Result<Self, LoadError> {
+    pub fn from_text(file: &Path, text: &str, sets: &[String]) -> Result<Self, LoadError> {
         Self::check(Source::parse(file, text, sets)?)
     }
 

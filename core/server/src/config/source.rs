@@ -72,7 +72,7 @@ impl Source {
             path: String::new(),
             message: format!("cannot be read: {error}; name the configuration with --config FILE"),
         })?;
-        Self::parse(file, text, sets)
+        Self::parse(file, &text, sets)
     }
 
     /// Takes a text as the content of `file`.
@@ -80,9 +80,9 @@ impl Source {
     /// # Errors
     ///
     /// It is no TOML, or a `--set` is no `path.to.key=VALUE`.
-    pub fn parse(file: &Path, text: String, sets: &[String]) -> Result<Self, LoadError> {
-        let document = Document::parse(text.clone()).map_err(|error| LoadError {
-            place: Place::File { file: file.to_owned(), line: error.span().map(|span| line_of(&text, span.start)) },
+    pub fn parse(file: &Path, text: &str, sets: &[String]) -> Result<Self, LoadError> {
+        let document = Document::parse(text.to_owned()).map_err(|error| LoadError {
+            place: Place::File { file: file.to_owned(), line: error.span().map(|span| line_of(text, span.start)) },
             path: String::new(),
             message: error.message().lines().collect::<Vec<_>>().join("; "),
         })?;

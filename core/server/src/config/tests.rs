@@ -20,7 +20,7 @@ price = 1
 
 fn read(text: &str, sets: &[&str]) -> Result<Config, String> {
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
-    match Loaded::from_text(Path::new("b.toml"), text.to_owned(), &sets) {
+    match Loaded::from_text(Path::new("b.toml"), text, &sets) {
         Ok(loaded) => Ok(loaded.config),
         Err(error) => Err(error.to_string()),
     }
