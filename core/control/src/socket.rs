@@ -14,11 +14,14 @@ pub const SOCKET: &str = "admin.sock";
 /// The longest path of a Unix socket, without the closing zero (Linux: `sun_path`).
 const LONGEST: usize = 107;
 
+/// What the name of the folder it is made in may be longer than its own.
+const SPARE: usize = 6;
+
 /// The socket cannot be offered.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// The path does not fit a socket's address.
-    #[error("{} is too long for a Unix socket (at most {LONGEST} bytes); choose a shorter state.path", .0.display())]
+    #[error("{} is too long for a Unix socket (at most {} bytes); choose a shorter state.path", .0.display(), LONGEST - SPARE)]
     TooLong(PathBuf),
     /// The system refuses.
     #[error("the admin socket {} cannot be made: {cause}", path.display())]
@@ -51,7 +54,9 @@ impl AdminSocket {
         let io = |cause| SocketError::Io { path: path.clone(), cause };
         // Made inside a folder that only we may enter, and moved into place when its mode is right: nobody can
         // connect in between, whatever the umask.
-        let private = folder.join(format!(".{}", std::process::id()));
+        let private = folder.join(format!(".a{}", std::process::id()));
+        // Left behind by a crash of a process that had our number.
+        let _ = fs::remove_dir_all(&private);
         fs::DirBuilder::new().mode(0o700).create(&private).map_err(io)?;
         let bound = Self::bind_in(&private, &path);
         fs::remove_dir_all(&private).map_err(io)?;
@@ -66,7 +71,7 @@ impl AdminSocket {
     /// The path is too long.
     pub fn check(folder: &Path) -> Result<PathBuf, SocketError> {
         let path = folder.join(SOCKET);
-        if path.as_os_str().len() > LONGEST { Err(SocketError::TooLong(path)) } else { Ok(path) }
+        if path.as_os_str().len() > LONGEST - SPARE { Err(SocketError::TooLong(path)) } else { Ok(path) }
     }
 
     fn bind_in(private: &Path, path: &Path) -> io::Result<std::os::unix::net::UnixListener> {

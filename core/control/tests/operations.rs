@@ -1,0 +1,107 @@
+//! The operations, over the socket and in process: both must say the same.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use btvep_control::{AdminSocket, Client, ClientError, Control, MinerView, MinersView, PolicyCheck, SOCKET, router};
+use btvep_domain::KeyPolicy;
+use btvep_state::Memory;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+#[derive(Debug)]
+struct World;
+
+impl MinersView for World {
+    fn miners(&self) -> Vec<MinerView> {
+        btvep_testkit::neurons(2).neurons().iter().map(MinerView::from).collect()
+    }
+}
+
+impl PolicyCheck for World {
+    fn check(&self, policy: &KeyPolicy) -> Result<(), String> {
+        match &policy.models {
+            Some(models) if models.iter().any(|model| model == "gone") => Err("there is no model `gone`".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn control() -> Control {
+    let store = Arc::new(Memory::new());
+    Control {
+        keys: Arc::clone(&store) as _,
+        accounts: Arc::clone(&store) as _,
+        logs: store,
+        miners: Arc::new(World),
+        policy: Arc::new(World),
+        version: "test",
+    }
+}
+
+async fn refused(asked: Result<Value, ClientError>) -> (StatusCode, String) {
+    match asked {
+        Err(ClientError::Refused { status, message }) => (status, message),
+        other => unreachable!("{other:?}"),
+    }
+}
+
+async fn check(client: &Client) {
+    let made: Value = client.send(Method::POST, "/v1/keys", &json!({ "name": "a", "credits": 2.5 })).await.unwrap();
+    let path = format!("/v1/keys/{}", made["id"].as_str().unwrap());
+    assert!(made["key"].as_str().unwrap().starts_with("btvep_"));
+    let change = json!({ "max_top_n": 3, "credits": null });
+    let edited: Value = client.send(Method::PATCH, &path, &change).await.unwrap();
+    assert_eq!((&edited["name"], &edited["max_top_n"], &edited["credits"]), (&json!("a"), &json!(3), &Value::Null));
+    assert_eq!(edited.get("key"), None);
+
+    let rule = json!({ "times": 1, "seconds": 2 });
+    let rules: Value = client.send(Method::POST, &format!("{path}/rate-limits"), &rule).await.unwrap();
+    assert_eq!(rules["rate_limits"], json!([rule]));
+    let (status, _) = refused(client.delete(&format!("{path}/rate-limits/7")).await).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+
+    let (status, message) = refused(client.send(Method::PATCH, &path, &json!({ "models": ["gone"] })).await).await;
+    assert_eq!((status, message.as_str()), (StatusCode::BAD_REQUEST, "there is no model `gone`"));
+    let (status, message) = refused(client.send(Method::PATCH, &path, &json!({ "nam": "b" })).await).await;
+    assert!(status.is_client_error() && message.contains("nam"), "{message}");
+    let (status, _) = refused(client.send(Method::POST, "/v1/keys", &json!({ "credits": -1 })).await).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+
+    let rows: Value = client.send(Method::POST, "/v1/logs", &json!({})).await.unwrap();
+    assert_eq!(rows, json!([]));
+    let miners: Value = client.get("/v1/miners").await.unwrap();
+    assert_eq!(miners.as_array().unwrap().len(), 2);
+    let _: Value = client.delete(&path).await.unwrap();
+    assert_eq!(refused(client.get(&path).await).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn operations_in_process() {
+    check(&Client::Local(router(control()))).await;
+}
+
+#[tokio::test]
+async fn operations_over_the_socket_in_place_of_a_stale_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(SOCKET);
+    // A socket that nobody listens on any more.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(Client::of_server(&path).await.unwrap().is_none());
+
+    let socket = AdminSocket::bind(folder.path()).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something was left behind");
+    let server = tokio::spawn(socket.serve(router(control())));
+    check(&Client::of_server(&path).await.unwrap().unwrap()).await;
+    server.abort();
+    assert!(server.await.unwrap_err().is_cancelled());
+    assert!(!path.exists(), "the socket goes with its server");
+}
+
+#[test]
+fn a_path_that_fits_no_socket_is_refused() {
+    let folder = std::path::PathBuf::from(format!("/{}", "x".repeat(120)));
+    assert!(AdminSocket::check(&folder).unwrap_err().to_string().contains("choose a shorter state.path"));
+}
