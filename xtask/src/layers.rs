@@ -31,7 +31,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("libloading", &["btvep-host"]),
     ("pingora", &["btvep-gateway", "btvep-benches"]),
     ("axum", &["btvep-control"]),
-    ("clap", &["btvep-server"]),
+    ("clap", &["btvep-server", "btvep-benches"]),
     ("notify", &["btvep-server"]),
     ("toml", &["btvep-server"]),
     ("toml_edit", &["btvep-server"]),
