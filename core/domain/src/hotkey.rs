@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
 
@@ -22,13 +23,46 @@ fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
     [first, second]
 }
 
-impl fmt::Display for Hotkey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Characters of a key's text; with this prefix and so many bytes it is always the same number.
+const LENGTH: usize = 48;
+type Text = [u8; LENGTH];
+
+/// Texts of the keys written lately, by the last byte of the key: a request writes the same key several times, and base
+/// 58 takes microseconds.
+const REMEMBERED: usize = 256;
+
+thread_local! {
+    static TEXTS: RefCell<Vec<Option<(Hotkey, Text)>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Hotkey {
+    fn text(self) -> Text {
+        let slot = usize::from(self.0[31]);
+        TEXTS.with_borrow_mut(|texts| {
+            texts.resize(REMEMBERED, None);
+            match texts.get_mut(slot) {
+                Some(Some((key, text))) if *key == self => *text,
+                Some(other) => other.insert((self, self.encode())).1,
+                None => self.encode(),
+            }
+        })
+    }
+
+    fn encode(self) -> Text {
         let mut bytes = Vec::with_capacity(1 + 32 + CHECKSUM);
         bytes.push(PREFIX);
         bytes.extend_from_slice(&self.0);
         bytes.extend_from_slice(&checksum(&bytes));
-        f.write_str(&bs58::encode(bytes).into_string())
+        let mut text = [b'?'; LENGTH];
+        // It cannot fail: there is always room.
+        let _ = bs58::encode(bytes).onto(text.as_mut_slice());
+        text
+    }
+}
+
+impl fmt::Display for Hotkey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
@@ -74,6 +108,19 @@ mod tests {
         let key: Hotkey = alice.parse().unwrap();
         assert_eq!(key.0[..4], [0xd4, 0x35, 0x93, 0xc7]);
         assert_eq!(key.to_string(), alice);
+    }
+
+    #[test]
+    fn every_text_has_the_same_length_and_leads_back_to_its_key() {
+        for last in [0, 1, 0, 255] {
+            for first in [0, 1, 127, 255] {
+                let mut bytes = [first; 32];
+                bytes[31] = last;
+                let text = Hotkey(bytes).to_string();
+                assert_eq!(text.len(), LENGTH);
+                assert_eq!(text.parse::<Hotkey>().unwrap(), Hotkey(bytes));
+            }
+        }
     }
 
     #[test]
