@@ -73,6 +73,7 @@ async fn the_claims_of_the_filters_are_what_the_accounts_enforce() {
             request_id: "req_test".into(),
             key: id,
             price: Amount::whole(1),
+            metered: true,
             max_choices: 1,
             max_attempts: 1,
             rules: exchange.rules,

@@ -16,6 +16,9 @@ pub struct Claims {
     pub key: KeyId,
     /// The price of one successful choice; stored in the hold, so a later price change alters nothing.
     pub price: Credits,
+    /// Whether a charge record is kept. Without one nothing can be charged and the closing waits for nothing; only the
+    /// counters of the account tell of the request, and a crash may lose the last second of them.
+    pub metered: bool,
     /// The most choices the plan can deliver: `price × max_choices` is held.
     pub max_choices: u32,
     /// Miners the plan may ask; counted against `attempts`.

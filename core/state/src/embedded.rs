@@ -2,6 +2,7 @@
 
 mod committer;
 mod db;
+mod desk;
 mod draft;
 mod error;
 mod load;

@@ -30,6 +30,8 @@ use crate::{LogsConfig, WhenFull};
 
 /// Queries that read files at the same time.
 const READERS: usize = 2;
+/// The least time from one write to the next: rows gather, so that the writer is not woken for each.
+const GATHER: Duration = Duration::from_millis(20);
 /// How long a row waits for a place when the configuration says so.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -75,7 +77,7 @@ impl SegmentLogs {
 
     fn open_at(directory: PathBuf, config: &LogsConfig, clock: Clock) -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            mailbox: Mailbox::new(config.queue.max(1)),
+            mailbox: Mailbox::new(config.queue.max(1), GATHER),
             dropped: AtomicU64::new(0),
             gap: AtomicU64::new(0),
         });

@@ -3,23 +3,41 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
-/// Many put in, one thread takes everything there is: while it works, the next batch gathers by itself. The thread
-/// is woken only when it sleeps, so a busy queue costs one short lock per item.
+/// Many put in, one thread takes everything there is. Whoever comes to a sleeping thread is taken at once; from then on
+/// the next batch gathers for a moment, so that a busy queue costs one short lock per item and one wake-up per batch.
 #[derive(Debug)]
 pub(crate) struct Mailbox<T> {
     inner: Mutex<Inner<T>>,
     filled: Condvar,
     emptied: Condvar,
     limit: usize,
+    /// The least time from one batch to the next.
+    gather: Duration,
 }
 
 #[derive(Debug)]
 struct Inner<T> {
     items: Vec<T>,
+    /// Taken with the next batch; they wake nobody.
+    later: Vec<T>,
     closed: bool,
-    asleep: bool,
+    waiting: Waiting,
+    /// Somebody waits for the batch that gathers.
+    urgent: bool,
+    drained: Option<Instant>,
+}
+
+/// What the taking thread sleeps for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    /// It works.
+    Not,
+    /// The first item.
+    Any,
+    /// More items, of which it has some.
+    More,
 }
 
 /// Why an item was not taken.
@@ -32,9 +50,16 @@ pub(crate) enum Refused {
 }
 
 impl<T> Mailbox<T> {
-    pub(crate) const fn new(limit: usize) -> Self {
-        let inner = Inner { items: Vec::new(), closed: false, asleep: false };
-        Self { inner: Mutex::new(inner), filled: Condvar::new(), emptied: Condvar::new(), limit }
+    pub(crate) const fn new(limit: usize, gather: Duration) -> Self {
+        let inner = Inner {
+            items: Vec::new(),
+            later: Vec::new(),
+            closed: false,
+            waiting: Waiting::Not,
+            urgent: false,
+            drained: None,
+        };
+        Self { inner: Mutex::new(inner), filled: Condvar::new(), emptied: Condvar::new(), limit, gather }
     }
 
     /// Puts an item in, if there is a place.
@@ -46,9 +71,22 @@ impl<T> Mailbox<T> {
         self.put(&mut inner, item)
     }
 
-    /// Puts an item in although no place is left: for items whose number is bounded elsewhere.
+    /// Puts an item in although no place is left, and ends the gathering: for items whose number is bounded elsewhere.
     pub(crate) fn push_over(&self, item: T) -> Result<(), Refused> {
-        self.put(&mut self.inner.lock(), item)
+        let mut inner = self.inner.lock();
+        inner.urgent = true;
+        self.put(&mut inner, item)
+    }
+
+    /// Puts an item in that may wait for the next batch, or for the deadline of the taking thread. Its number is bounded
+    /// elsewhere.
+    pub(crate) fn push_later(&self, item: T) -> Result<(), Refused> {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return Err(Refused::Closed);
+        }
+        inner.later.push(item);
+        Ok(())
     }
 
     /// Puts an item in, waiting for a place at most so long.
@@ -63,31 +101,46 @@ impl<T> Mailbox<T> {
         self.put(&mut inner, item)
     }
 
-    /// Appends everything there is to `into`, waiting for something at most until `deadline` (none: for ever).
-    /// False once the mailbox is closed and empty.
-    pub(crate) fn drain(&self, into: &mut Vec<T>, deadline: Option<Instant>) -> bool {
+    /// Appends everything there is to `into`, waiting for something at most until `deadline`. False once the mailbox is closed and empty.
+    pub(crate) fn drain(&self, into: &mut Vec<T>, deadline: Instant) -> bool {
         let mut inner = self.inner.lock();
         while inner.items.is_empty() && !inner.closed {
-            inner.asleep = true;
-            let timed_out = deadline.is_some_and(|deadline| self.filled.wait_until(&mut inner, deadline).timed_out());
-            if deadline.is_none() {
-                self.filled.wait(&mut inner);
-            }
-            inner.asleep = false;
-            if timed_out {
+            if !self.sleep(&mut inner, Waiting::Any, deadline) {
                 break;
             }
         }
+        self.let_gather(&mut inner);
         if inner.items.len() >= self.limit {
             self.emptied.notify_all();
         }
-        let more = !(inner.items.is_empty() && inner.closed);
+        inner.urgent = false;
+        inner.drained = Some(Instant::now());
+        let more = !(inner.items.is_empty() && inner.later.is_empty() && inner.closed);
         if into.is_empty() {
             mem::swap(into, &mut inner.items);
         } else {
             into.append(&mut inner.items);
         }
+        into.append(&mut inner.later);
         more
+    }
+
+    /// Waits while the last batch is not long ago and there is room for more.
+    fn let_gather(&self, inner: &mut MutexGuard<'_, Inner<T>>) {
+        let Some(until) = inner.drained.map(|drained| drained + self.gather) else { return };
+        while !inner.items.is_empty() && inner.items.len() < self.limit / 2 && !inner.urgent && !inner.closed {
+            if !self.sleep(inner, Waiting::More, until) {
+                return;
+            }
+        }
+    }
+
+    /// Sleeps until it is woken; false when the deadline was reached.
+    fn sleep(&self, inner: &mut MutexGuard<'_, Inner<T>>, waiting: Waiting, deadline: Instant) -> bool {
+        inner.waiting = waiting;
+        let timed_out = self.filled.wait_until(inner, deadline).timed_out();
+        inner.waiting = Waiting::Not;
+        !timed_out
     }
 
     /// Takes no more items; those inside are still taken out.
@@ -102,8 +155,13 @@ impl<T> Mailbox<T> {
             return Err(Refused::Closed);
         }
         inner.items.push(item);
-        if inner.asleep {
-            inner.asleep = false;
+        let wakes = match inner.waiting {
+            Waiting::Not => false,
+            Waiting::Any => true,
+            Waiting::More => inner.urgent || inner.items.len() >= self.limit / 2,
+        };
+        if wakes {
+            inner.waiting = Waiting::Not;
             self.filled.notify_one();
         }
         Ok(())

@@ -113,6 +113,8 @@ impl Journal for Ledger {
         Ok(self.end(&taking, ending, Some(attempts)))
     }
 
+    fn count(&self, _: &Arc<Record>) {}
+
     fn abandon(&self, taking: Arc<Taking>, stage: Stage) {
         if stage == Stage::Marked {
             self.end(&taking, taking.debt.after_a_crash(), None);

@@ -205,6 +205,7 @@ impl Worker {
                 request_id: request_id.as_str().into(),
                 key: self.keys[self.random.random_range(0..KEYS)],
                 price: Credits::whole(1),
+                metered: true,
                 max_choices: 2,
                 max_attempts: 2,
                 rules: Arc::new([]),

@@ -73,6 +73,7 @@ fn claims(request_id: &str, key: KeyId) -> Claims {
         request_id: request_id.into(),
         key,
         price: Credits::whole(1),
+        metered: true,
         max_choices: 1,
         max_attempts: 1,
         rules: Arc::new([]),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use btvep_domain::{Admission, AuthFailure, Claims, Key, KeyId, Refusal, Secret, StoreError};
 use parking_lot::{Mutex, RwLock};
 
-use super::hold::{Journal, OpenHold};
+use super::hold::{Journal, OpenHold, Taking};
 use super::record::{Record, Resident};
 use super::settle::Debt;
 use crate::api_key::{Pepper, Presented};
@@ -126,7 +126,7 @@ impl Book {
             held: taken.held,
             at_ms: claims.at_ms,
         };
-        let hold = OpenHold::new(debt, record, taken, Arc::clone(journal));
+        let hold = OpenHold::new(Taking { debt, record, taken }, claims.metered, Arc::clone(journal));
         Ok(Admission { hold: Box::new(hold), rate: taken.rate })
     }
 

@@ -3,7 +3,7 @@ use std::mem;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use btvep_domain::{Closed, Closing, Hold, StoreError};
+use btvep_domain::{Closed, Closing, Credits, Hold, StoreError};
 
 use super::live::Taken;
 use super::record::Record;
@@ -37,6 +37,8 @@ pub(crate) trait Journal: Send + Sync + fmt::Debug {
     async fn close(&self, taking: Arc<Taking>, stage: Stage, closing: Closing) -> Result<Closed, StoreError>;
     /// Ends a hold nobody closed, without waiting.
     fn abandon(&self, taking: Arc<Taking>, stage: Stage);
+    /// Keeps the counters of an account soon, without waiting: a request ended that nothing meters.
+    fn count(&self, record: &Arc<Record>);
 }
 
 /// An open hold; see [`Hold`].
@@ -45,12 +47,13 @@ pub(crate) struct OpenHold {
     /// None once it has ended.
     taking: Option<Arc<Taking>>,
     stage: Stage,
+    metered: bool,
     journal: Arc<dyn Journal>,
 }
 
 impl OpenHold {
-    pub(crate) fn new(debt: Debt, record: Arc<Record>, taken: Taken, journal: Arc<dyn Journal>) -> Self {
-        Self { taking: Some(Arc::new(Taking { debt, record, taken })), stage: Stage::Held, journal }
+    pub(crate) fn new(taking: Taking, metered: bool, journal: Arc<dyn Journal>) -> Self {
+        Self { taking: Some(Arc::new(taking)), stage: Stage::Held, metered, journal }
     }
 }
 
@@ -58,7 +61,7 @@ impl OpenHold {
 impl Hold for OpenHold {
     async fn mark(&mut self) -> Result<(), StoreError> {
         let Some(taking) = &self.taking else { return Ok(()) };
-        if self.stage == Stage::Marked {
+        if self.stage == Stage::Marked || !self.metered {
             return Ok(());
         }
         // Set before waiting: whoever stops waiting leaves a mark that must be taken back.
@@ -71,7 +74,12 @@ impl Hold for OpenHold {
     async fn close(mut self: Box<Self>, closing: Closing) -> Result<Closed, StoreError> {
         let stage = mem::replace(&mut self.stage, Stage::Held);
         let taking = self.taking.take().ok_or_else(|| StoreError::Unavailable("the hold has ended".to_owned()))?;
-        self.journal.close(taking, stage, closing).await
+        if self.metered {
+            return self.journal.close(taking, stage, closing).await;
+        }
+        let remaining = taking.record.end(&taking.taken, closing.attempts);
+        self.journal.count(&taking.record);
+        Ok(Closed { charged: Credits::ZERO, remaining })
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) type Digest = [u8; 32];
 pub(crate) struct Record {
     id: KeyId,
     gone: AtomicBool,
+    /// Whether somebody has asked already that the counters be written.
+    noted: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -55,7 +57,7 @@ impl Record {
             live: None,
             key,
         };
-        Self { id: state.key.id, gone: AtomicBool::new(false), state: Mutex::new(state) }
+        Self { id: state.key.id, gone: AtomicBool::new(false), noted: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
     pub(crate) const fn id(&self) -> KeyId {
@@ -128,6 +130,28 @@ impl Record {
         if let Some(live) = &mut self.state.lock().live {
             live.release(taken, asked);
         }
+    }
+
+    /// Ends a request that nothing meters and returns what is left to spend.
+    pub(crate) fn end(&self, taken: &Taken, asked: u32) -> Option<Credits> {
+        let mut state = self.state.lock();
+        state.request_count = state.request_count.saturating_add(u64::from(asked));
+        let mut held = Credits::ZERO;
+        if let Some(live) = &mut state.live {
+            live.release(taken, Some(asked));
+            held = live.held;
+        }
+        state.credits.get().map(|credits| credits.minus(held))
+    }
+
+    /// Notes that the counters have to be written; false when that was noted before.
+    pub(crate) fn note(&self) -> bool {
+        !self.noted.swap(true, Ordering::AcqRel)
+    }
+
+    /// Ends what was noted: the counters are about to be written as they are now.
+    pub(crate) fn unnote(&self) {
+        self.noted.store(false, Ordering::Release);
     }
 
     /// Ends a hold with a charge and returns what is left to spend. Both happen under one lock: in between, the

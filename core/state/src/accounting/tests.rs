@@ -21,6 +21,7 @@ fn claims(key: KeyId) -> Claims {
         request_id: "r".into(),
         key,
         price: Credits::whole(1),
+        metered: true,
         max_choices: 1,
         max_attempts: 1,
         rules: Arc::new([RateRule { times: 5, seconds: 60 }]),

@@ -12,7 +12,8 @@ use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
 use super::db::{CommitError, Db, SyncFile};
-use super::draft::{Ack, Draft, Effect};
+use super::desk::{Round, Sender, Waiting};
+use super::draft::{Draft, Effect};
 use super::load::{Doubt, Ledger, load};
 use super::rows;
 use crate::accounting::{Balance, Book, Digest, Ending, Journal, Record, Stage, Taking, edited};
@@ -23,6 +24,10 @@ use crate::memory::adjustment_id;
 const QUEUE: usize = 1 << 16;
 /// Operations in one batch.
 const BATCH: usize = 4096;
+/// The least time from one commit to the next: what comes in between shares one. sled wakes all its threads for each.
+const GATHER: Duration = Duration::from_millis(2);
+/// How long counters that no charge depends on may stay unwritten.
+const COUNTERS: Duration = Duration::from_secs(1);
 /// How long `relaxed` leaves a commit unwritten.
 const RELAXED: Duration = Duration::from_millis(50);
 /// The first and the longest wait before a shut store is tried again.
@@ -33,12 +38,13 @@ const PROBE_BYTES: usize = 1 << 20;
 /// What the committer does, one after the other.
 #[derive(Debug)]
 pub(super) enum Op {
-    Mark { taking: Arc<Taking>, ack: Ack<()> },
-    Close { taking: Arc<Taking>, stage: Stage, closing: Closing, ack: Ack<Closed> },
+    Mark { taking: Arc<Taking>, ack: Sender<()> },
+    Close { taking: Arc<Taking>, stage: Stage, closing: Closing, ack: Waiting },
     Abandon { taking: Arc<Taking>, stage: Stage },
-    Create { key: Arc<Key>, digest: Digest, credits: Option<Credits>, ack: Ack<()> },
-    Edit { id: KeyId, edit: Box<KeyEdit>, now: i64, ack: Ack<Option<Arc<Key>>> },
-    Delete { id: KeyId, ack: Ack<bool> },
+    Create { key: Arc<Key>, digest: Digest, credits: Option<Credits>, ack: Sender<()> },
+    Edit { id: KeyId, edit: Box<KeyEdit>, now: i64, ack: Sender<Option<Arc<Key>>> },
+    Delete { id: KeyId, ack: Sender<bool> },
+    Count { record: Arc<Record> },
 }
 
 /// What requests and committer share.
@@ -73,11 +79,11 @@ pub(super) struct Committer {
 
 impl Shared {
     pub(super) fn new(book: Book, db: Db) -> Self {
-        Self { book, db: RwLock::new(Some(db)), mailbox: Mailbox::new(QUEUE) }
+        Self { book, db: RwLock::new(Some(db)), mailbox: Mailbox::new(QUEUE, GATHER) }
     }
 
     /// Hands an operation over and waits until it is durable.
-    pub(super) async fn ask<T>(&self, make: impl FnOnce(Ack<T>) -> Op) -> Result<T, StoreError> {
+    pub(super) async fn ask<T>(&self, make: impl FnOnce(Sender<T>) -> Op) -> Result<T, StoreError> {
         let (ack, answer) = oneshot::channel();
         self.mailbox.push(make(ack)).map_err(|refused| {
             StoreError::Unavailable(match refused {
@@ -96,7 +102,7 @@ impl Journal for Shared {
     }
 
     async fn close(&self, taking: Arc<Taking>, stage: Stage, closing: Closing) -> Result<Closed, StoreError> {
-        self.ask(|ack| Op::Close { taking, stage, closing, ack }).await
+        self.ask(|ack| Op::Close { taking, stage, closing, ack: Waiting::here(ack) }).await
     }
 
     fn abandon(&self, taking: Arc<Taking>, stage: Stage) {
@@ -107,6 +113,13 @@ impl Journal for Shared {
         // Over the limit if need be: there are no more of them than open holds. Once the store is closed the mark
         // stays behind and is settled at the next start, like after a crash.
         let _ = self.mailbox.push_over(Op::Abandon { taking, stage });
+    }
+
+    fn count(&self, record: &Arc<Record>) {
+        if record.note() {
+            // One for each account at most. A closed store counts no more.
+            let _ = self.mailbox.push_later(Op::Count { record: Arc::clone(record) });
+        }
     }
 }
 
@@ -141,8 +154,10 @@ impl Committer {
         self.finish();
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        self.unflushed_since.map(|since| since + RELAXED).or_else(|| self.retry.map(|(at, _)| at))
+    fn deadline(&self) -> Instant {
+        let counters = Instant::now() + COUNTERS;
+        let due = self.unflushed_since.map(|since| since + RELAXED).or_else(|| self.retry.map(|(at, _)| at));
+        due.map_or(counters, |due| due.min(counters))
     }
 
     fn draft(&mut self, ops: impl Iterator<Item = Op>) -> Draft {
@@ -183,10 +198,14 @@ impl Committer {
                 }
                 None => drop(ack.send(Ok(false))),
             },
+            Op::Count { record } => {
+                record.unnote();
+                draft.posting(&record);
+            }
         }
     }
 
-    fn end(&mut self, draft: &mut Draft, hold: (Arc<Taking>, Stage), ending: Ending, ack: Option<Ack<Closed>>) {
+    fn end(&mut self, draft: &mut Draft, hold: (Arc<Taking>, Stage), ending: Ending, ack: Option<Waiting>) {
         let (taking, stage) = hold;
         if stage != Stage::Held {
             self.unmark(draft, &taking);
@@ -201,7 +220,7 @@ impl Committer {
         draft.batch.remove(rows::mark_row(&taking.debt.request_id));
     }
 
-    fn create(&self, draft: &mut Draft, key: (Arc<Key>, Digest), credits: Option<Credits>, ack: Ack<()>) {
+    fn create(&self, draft: &mut Draft, key: (Arc<Key>, Digest), credits: Option<Credits>, ack: Sender<()>) {
         let (key, digest) = key;
         let record = Arc::new(Record::new(Arc::clone(&key), digest, Balance::default()));
         if credits.is_some() {
@@ -212,7 +231,7 @@ impl Committer {
         draft.effects.push(Effect::Created { record, key, credits, ack });
     }
 
-    fn edit(&self, draft: &mut Draft, id: KeyId, edit: (&KeyEdit, i64), ack: Ack<Option<Arc<Key>>>) {
+    fn edit(&self, draft: &mut Draft, id: KeyId, edit: (&KeyEdit, i64), ack: Sender<Option<Arc<Key>>>) {
         let (edit, now) = edit;
         let Some(posting) = draft.find(&self.shared.book, id) else {
             drop(ack.send(Ok(None)));
@@ -251,9 +270,11 @@ impl Committer {
         if self.place.relaxed {
             self.unflushed_since.get_or_insert_with(Instant::now);
         }
+        let mut round = Round::default();
         for effect in draft.effects {
-            effect.apply(&self.shared.book);
+            effect.apply(&self.shared.book, &mut round);
         }
+        round.tell();
     }
 
     /// Writes a batch, if the store is open.
@@ -309,7 +330,7 @@ impl Committer {
                         self.doubt.withheld.insert(Arc::clone(&taking.debt.request_id));
                     }
                     if let Some(ack) = ack {
-                        drop(ack.send(Err(error())));
+                        ack.refuse(error());
                     }
                 }
             }

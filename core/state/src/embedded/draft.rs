@@ -3,15 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use btvep_domain::{ChargeRecord, Closed, Credits, Key, KeyId, StoreError};
+use btvep_domain::{ChargeRecord, Closed, Credits, Key, KeyId};
 use sled::Batch;
-use tokio::sync::oneshot;
 
+use super::desk::{Round, Sender, Waiting};
 use super::rows;
 use crate::accounting::{Balance, Book, Change, Debt, Digest, Ending, RecentIds, Record, Stage, Taking, adjust};
-
-/// Where the one who waits for a commit hears of it.
-pub(super) type Ack<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// Records are gathered in one row up to this size. sled keeps a little memory for every page, and a page holds a few
 /// rows of any size: single records would cost memory for ever, gathered ones nearly none.
@@ -41,31 +38,31 @@ pub(super) struct Posting {
 /// What happens in memory after the commit.
 #[derive(Debug)]
 pub(super) enum Effect {
-    Marked(Ack<()>),
+    Marked(Sender<()>),
     Ended {
         taking: Arc<Taking>,
         stage: Stage,
         charged: Credits,
         change: Change,
         asked: Option<u32>,
-        ack: Option<Ack<Closed>>,
+        ack: Option<Waiting>,
     },
     Unmarked(Arc<Taking>),
     Created {
         record: Arc<Record>,
         key: Arc<Key>,
         credits: Option<Credits>,
-        ack: Ack<()>,
+        ack: Sender<()>,
     },
     Edited {
         record: Arc<Record>,
         key: Arc<Key>,
         credits: Option<Credits>,
-        ack: Ack<Option<Arc<Key>>>,
+        ack: Sender<Option<Arc<Key>>>,
     },
     Deleted {
         id: KeyId,
-        ack: Ack<bool>,
+        ack: Sender<bool>,
     },
 }
 
@@ -152,20 +149,20 @@ impl Draft {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.effects.is_empty() && self.lines.is_empty()
+        self.effects.is_empty() && self.postings.is_empty()
     }
 }
 
 impl Effect {
-    /// Does it, and tells whoever waits.
-    pub(super) fn apply(self, book: &Book) {
+    /// Does it, and tells whoever waits; closings are told by the end of the `round`.
+    pub(super) fn apply(self, book: &Book, round: &mut Round) {
         // Whoever stopped waiting has no ear; the charge stands all the same.
         match self {
             Self::Marked(ack) => drop(ack.send(Ok(()))),
             Self::Ended { taking, charged, change, asked, ack, .. } => {
                 let remaining = taking.record.settle(&taking.taken, change, asked);
                 if let Some(ack) = ack {
-                    drop(ack.send(Ok(Closed { charged, remaining })));
+                    round.add(ack, Closed { charged, remaining });
                 }
             }
             Self::Unmarked(taking) => taking.record.release(&taking.taken, None),

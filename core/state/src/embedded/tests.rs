@@ -38,6 +38,7 @@ impl Faulty {
             request_id: request_id.into(),
             key,
             price: Credits::whole(1),
+            metered: true,
             max_choices: 2,
             max_attempts: 1,
             rules: Arc::new([]),

@@ -71,23 +71,24 @@ impl Writer {
 
     /// Works until the mailbox is closed and empty.
     pub(super) fn run(mut self) {
-        let mut entries = Vec::new();
+        let (mut entries, mut flushes) = (Vec::new(), Vec::new());
         loop {
             if Instant::now() >= self.sweep_at {
                 self.sweep();
             }
-            let more = self.shared.mailbox.drain(&mut entries, Some(self.sweep_at));
+            let more = self.shared.mailbox.drain(&mut entries, self.sweep_at);
             for entry in entries.drain(..) {
                 match entry {
                     Entry::Row(row) => self.add(&row),
-                    Entry::Flush(written) => {
-                        self.write();
-                        let _ = written.send(());
-                    }
+                    Entry::Flush(written) => flushes.push(written),
                 }
             }
             self.write();
             self.write_gap();
+            for written in flushes.drain(..) {
+                // Whoever asked may have stopped waiting.
+                let _ = written.send(());
+            }
             entries.shrink_to(1024);
             self.buffer.shrink_to(64 * 1024);
             if !more {
