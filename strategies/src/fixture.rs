@@ -1,8 +1,6 @@
 //! A small subnet and a request, for the tests of all strategies.
 
-use btvep_domain::{
-    Incentive, Metagraph, NetUid, Neuron, NoCandidate, Plan, SelectionSource, Snapshot, Strategy, Uid,
-};
+use btvep_domain::{Incentive, Metagraph, NetUid, Neuron, NoCandidate, Plan, SelectionSource, Snapshot, Strategy, Uid};
 use btvep_testkit::exchange;
 
 use crate::Spec;
