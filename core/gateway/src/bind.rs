@@ -5,13 +5,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use pingora_core::apps::ServerApp;
-use pingora_core::listeners::ListenerConfig;
 use pingora_core::listeners::tls::TlsSettings;
+use pingora_core::listeners::{L4BufferSettings, ListenerConfig};
 use pingora_core::server::{Fds, ListenFds, ShutdownWatch};
 use pingora_core::services::Service;
 use pingora_core::services::listening::Service as Listening;
 
 use crate::GatewayError;
+
+/// What is read of a connection at once; Pingora's 64 KiB would be most of an idle connection's memory.
+const READ: usize = 16 * 1024;
+
+/// What is gathered of an answer before it is sent. Head and body of an answer without a stream fit, so that they leave
+/// in one piece; every event of a stream is flushed.
+const WRITE: usize = 8 * 1024;
 
 /// Binds an address before anything is started, so that a taken port is an error and not a panic later.
 pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, GatewayError> {
@@ -35,7 +42,7 @@ impl<A> Bound<A> {
     pub(crate) fn new(name: String, app: A, socket: TcpListener, tls: Option<TlsSettings>) -> Self {
         let address = name.clone();
         let mut service = Listening::new(name, app);
-        let listener = ListenerConfig::tcp(address.clone());
+        let listener = ListenerConfig::tcp(address.clone()).l4_buffer(L4BufferSettings::new(READ, WRITE));
         service.add_listener(match tls {
             Some(tls) => listener.tls(tls),
             None => listener,
