@@ -32,7 +32,8 @@ pub enum Durability {
     /// The charge is on disk before the answer leaves; many requests share one write.
     #[default]
     Group,
-    /// The charge is written every 50 ms: a crash may lose the last 50 ms of charges.
+    /// The charge is written before the answer leaves and synced every 50 ms: a loss of power may lose the last 50 ms of
+    /// charges, the end of the process none.
     Relaxed,
 }
 

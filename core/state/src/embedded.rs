@@ -1,4 +1,4 @@
-//! The store on sled: everything resident, one thread that writes.
+//! The store on sled: everything resident, one thread that writes, a redo log in front.
 
 mod committer;
 mod db;
@@ -7,6 +7,7 @@ mod draft;
 mod error;
 mod load;
 mod pepper;
+mod redo;
 mod rows;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ use parking_lot::Mutex;
 use self::committer::{Committer, Op, Place, Shared};
 use self::db::{Db, SyncFile};
 use self::load::{Doubt, load, read_charges};
+use self::redo::Batch;
 use crate::accounting::{Book, Journal};
 use crate::api_key::Pepper;
 use crate::logs::SegmentLogs;
@@ -238,7 +240,7 @@ fn check_schema(db: &Db) -> Result<(), OpenError> {
         Some(schema) if *schema == *rows::SCHEMA => Ok(()),
         Some(schema) => Err(OpenError::Schema(schema.escape_ascii().to_string())),
         None => {
-            let mut batch = sled::Batch::default();
+            let mut batch = Batch::default();
             batch.insert(rows::SCHEMA_ROW, rows::SCHEMA);
             db.apply(batch).and_then(|()| db.flush()).map_err(|error| OpenError::write(&error))
         }

@@ -15,6 +15,7 @@ use super::db::{CommitError, Db, SyncFile};
 use super::desk::{Round, Sender, Waiting};
 use super::draft::{Draft, Effect};
 use super::load::{Doubt, Ledger, load};
+use super::redo::Batch;
 use super::rows;
 use crate::accounting::{Balance, Book, Digest, Ending, Journal, Record, Stage, Taking, edited};
 use crate::mailbox::{Mailbox, Refused};
@@ -278,7 +279,7 @@ impl Committer {
     }
 
     /// Writes a batch, if the store is open.
-    fn write(&self, batch: sled::Batch) -> Option<Result<(), CommitError>> {
+    fn write(&self, batch: Batch) -> Option<Result<(), CommitError>> {
         let db = self.shared.db.read();
         let applied = db.as_ref()?.apply(batch);
         Some(if self.place.relaxed { applied } else { applied.and_then(|()| db.as_ref().map_or(Ok(()), Db::flush)) })

@@ -1,7 +1,8 @@
-//! sled, behind the few operations that were measured to be safe.
+//! sled behind a redo log, and behind the few operations that were measured to be safe.
 //!
-//! Only blocking `flush()` on one thread: its asynchronous form can stop the whole database, and its transactions
-//! cost many times as much on a hot key.
+//! A commit is durable in the log; sled follows in memory and is made durable when the log is full. Of sled only the
+//! blocking `flush()` on one thread: its asynchronous form can stop the whole database, and its transactions cost many
+//! times as much on a hot key.
 
 use std::fmt;
 use std::fs::File;
@@ -12,7 +13,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use btvep_domain::StoreError;
-use sled::{Batch, IVec};
+use parking_lot::Mutex;
+use sled::IVec;
+
+use super::redo::{Batch, RedoLog};
+use super::rows::COMMIT_ROW;
 
 /// How a file reaches the disk; a test makes it fail.
 pub(super) type SyncFile = Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>;
@@ -23,6 +28,7 @@ const UNLOCK: Duration = Duration::from_secs(2);
 /// An open store: one tree of rows.
 pub(super) struct Db {
     tree: sled::Db,
+    redo: Mutex<RedoLog>,
     /// sled's own file: its flush asks for write-back only, the disk's cache is flushed through this.
     file: File,
     /// None: a commit survives the process, not the machine.
@@ -34,6 +40,8 @@ pub(super) struct Db {
 pub(super) enum CommitError {
     #[error(transparent)]
     Sled(#[from] sled::Error),
+    #[error("the redo log cannot be written: {0}")]
+    Write(io::Error),
     #[error("the sync of the store failed: {0}")]
     Sync(io::Error),
     #[error("the store's engine panicked")]
@@ -55,22 +63,70 @@ impl Db {
             Ok(Err(error)) => return Err(StoreError::Corrupt(error.to_string())),
             Err(_) => return Err(StoreError::Corrupt("the store's engine panicked while opening it".to_owned())),
         };
-        let file = File::open(dir.join("db")).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self { tree, file, sync })
+        let unavailable = |error: io::Error| StoreError::Unavailable(error.to_string());
+        let file = File::open(dir.join("db")).map_err(unavailable)?;
+        let (redo, frames) = RedoLog::open(&dir.join("redo")).map_err(unavailable)?;
+        let db = Self { tree, redo: Mutex::new(redo), file, sync };
+        db.redo(frames)?;
+        Ok(db)
+    }
+
+    /// Brings the tree to where the log was.
+    fn redo(&self, frames: Vec<(u64, Batch)>) -> Result<(), StoreError> {
+        let mut newest = self.commit_number()?;
+        let mut redone = 0;
+        for (number, batch) in frames {
+            if number <= newest {
+                continue;
+            }
+            if number != newest + 1 {
+                return Err(StoreError::Corrupt(format!("commit {} is missing from the redo log", newest + 1)));
+            }
+            let applied = contained(|| Ok(self.tree.apply_batch(batch.into_rows())?));
+            applied.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            (newest, redone) = (number, redone + 1);
+        }
+        tracing::debug!(redone, newest, "the store was brought to its newest commit");
+        let mut redo = self.redo.lock();
+        self.settle(&mut redo, newest + 1).map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+
+    fn commit_number(&self) -> Result<u64, StoreError> {
+        let Some(row) = self.get(COMMIT_ROW)? else { return Ok(0) };
+        let number: [u8; 8] =
+            row.as_ref().try_into().map_err(|_| StoreError::Corrupt("the number of the newest commit".to_owned()))?;
+        Ok(u64::from_le_bytes(number))
+    }
+
+    /// Makes the tree durable, so that the log may begin at its front again.
+    fn settle(&self, redo: &mut RedoLog, next: u64) -> Result<(), CommitError> {
+        contained(|| Ok(self.tree.flush().map(drop)?))?;
+        self.sync(&self.file)?;
+        redo.restart(next);
+        Ok(())
     }
 
     /// Writes all rows of the batch or none; durable only after [`Self::flush`].
-    pub(super) fn apply(&self, batch: Batch) -> Result<(), CommitError> {
-        contained(|| Ok(self.tree.apply_batch(batch)?))
+    pub(super) fn apply(&self, mut batch: Batch) -> Result<(), CommitError> {
+        let mut redo = self.redo.lock();
+        batch.insert(COMMIT_ROW, redo.next().to_le_bytes());
+        if !redo.has_room(&batch) {
+            let next = redo.next();
+            self.settle(&mut redo, next)?;
+        }
+        redo.append(&mut batch).map_err(CommitError::Write)?;
+        contained(|| Ok(self.tree.apply_batch(batch.into_rows())?))
     }
 
     /// Makes durable what was applied. A failed one is never tried again: the next could succeed without having
     /// written what the failed one lost.
     pub(super) fn flush(&self) -> Result<(), CommitError> {
-        contained(|| {
-            self.tree.flush()?;
-            self.sync.as_ref().map_or(Ok(()), |sync| sync(&self.file)).map_err(CommitError::Sync)
-        })
+        let redo = self.redo.lock();
+        self.sync(redo.file())
+    }
+
+    fn sync(&self, file: &File) -> Result<(), CommitError> {
+        self.sync.as_ref().map_or(Ok(()), |sync| sync(file)).map_err(CommitError::Sync)
     }
 
     /// Returns the value of a row.

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use btvep_domain::{ChargeRecord, Closed, Credits, Key, KeyId};
-use sled::Batch;
 
 use super::desk::{Round, Sender, Waiting};
+use super::redo::Batch;
 use super::rows;
 use crate::accounting::{Balance, Book, Change, Debt, Digest, Ending, RecentIds, Record, Stage, Taking, adjust};
 

@@ -9,6 +9,7 @@ use btvep_domain::Secret;
 
 use super::db::Db;
 use super::error::OpenError;
+use super::redo::Batch;
 use super::rows::{KEYS, PEPPER_ROW};
 use crate::api_key::Pepper;
 
@@ -25,7 +26,7 @@ pub(super) fn find(db: &Db, given: Option<&Secret>, file: &Path) -> Result<Peppe
         return Err(OpenError::PepperDiffers);
     }
     if known.is_none() || differs {
-        let mut batch = sled::Batch::default();
+        let mut batch = Batch::default();
         batch.insert(PEPPER_ROW, pepper.id());
         db.apply(batch).and_then(|()| db.flush()).map_err(|error| OpenError::write(&error))?;
     }

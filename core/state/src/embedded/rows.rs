@@ -12,6 +12,8 @@ use crate::accounting::{Balance, Debt, Digest};
 pub(super) const SCHEMA: &[u8] = b"1";
 pub(super) const SCHEMA_ROW: &[u8] = b"i:schema";
 pub(super) const PEPPER_ROW: &[u8] = b"i:pepper";
+/// Number of the newest commit that the tree holds.
+pub(super) const COMMIT_ROW: &[u8] = b"i:commit";
 /// `k` + key id: the key, its hash and its account.
 pub(super) const KEYS: &[u8] = b"k";
 /// `m` + request id: an answer has begun to leave.
@@ -142,7 +144,8 @@ pub(super) fn take_charge(row: &mut Bytes<'_>) -> Option<ChargeRecord> {
     Some(ChargeRecord { request_id, key, price, choices, charged, balance, attempts, at_ms, settlement })
 }
 
-fn put_bytes(row: &mut Vec<u8>, bytes: Option<&[u8]>) {
+/// Appends bytes with their length in front.
+pub(super) fn put_bytes(row: &mut Vec<u8>, bytes: Option<&[u8]>) {
     if let Some(bytes) = bytes {
         row.extend(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
         row.extend(bytes);
@@ -157,7 +160,7 @@ impl<'a> Bytes<'a> {
         self.0.is_empty()
     }
 
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (first, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*first)
@@ -167,11 +170,11 @@ impl<'a> Bytes<'a> {
         self.array().map(i64::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(super) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    pub(super) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
@@ -179,7 +182,8 @@ impl<'a> Bytes<'a> {
         std::str::from_utf8(&self.array::<{ KeyId::LEN }>()?).ok()?.parse().ok()
     }
 
-    fn counted(&mut self) -> Option<&'a [u8]> {
+    /// Takes bytes with their length in front.
+    pub(super) fn counted(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.u32()?).ok()?;
         let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;

@@ -154,6 +154,36 @@ async fn marks_of_a_closed_store_are_settled_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sled_has_forgotten_is_redone() {
+    let (now, before) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let faulty = Faulty::open(now.path());
+    let key = faulty.key().await;
+    faulty.admit("before", key).await.unwrap().hold.close(closing(1)).await.unwrap();
+    faulty.store.close();
+    fs::create_dir(before.path().join("store")).unwrap();
+    for entry in fs::read_dir(now.path().join("store")).unwrap().map(Result::unwrap).filter(|e| e.path().is_file()) {
+        fs::copy(entry.path(), before.path().join("store").join(entry.file_name())).unwrap();
+    }
+    fs::copy(now.path().join("pepper"), before.path().join("pepper")).unwrap();
+    let faulty = Faulty::open(now.path());
+    for name in ["one", "two", "three"] {
+        faulty.admit(name, key).await.unwrap().hold.close(closing(2)).await.unwrap();
+    }
+    let (account, records) = (faulty.account(key).await, faulty.records().await);
+    faulty.store.close();
+    fs::copy(now.path().join("store/redo"), before.path().join("store/redo")).unwrap();
+    for _ in 0..2 {
+        let faulty = Faulty::open(before.path());
+        assert_eq!((faulty.account(key).await, faulty.records().await), (account, records.clone()));
+        faulty.store.close();
+    }
+    // The log was begun anew; with one of an earlier time nothing goes back.
+    fs::copy(now.path().join("store/redo"), before.path().join("store/redo")).unwrap();
+    let faulty = Faulty::open(before.path());
+    assert_eq!(faulty.account(key).await, account);
+}
+
 #[test]
 fn a_store_in_use_is_locked_and_says_so() {
     let directory = tempfile::tempdir().unwrap();
