@@ -111,6 +111,7 @@ impl Embedded {
         &self,
         work: impl FnOnce(&Db) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.shared.ask(|ack| Op::CatchUp { ack }).await?;
         let shared = Arc::clone(&self.shared);
         let read = move || match &*shared.db.read() {
             Some(db) => work(db),
@@ -242,7 +243,7 @@ fn check_schema(db: &Db) -> Result<(), OpenError> {
         None => {
             let mut batch = Batch::default();
             batch.insert(rows::SCHEMA_ROW, rows::SCHEMA);
-            db.apply(batch).and_then(|()| db.flush()).map_err(|error| OpenError::write(&error))
+            db.append(batch).and_then(|()| db.flush()).map_err(|error| OpenError::write(&error))
         }
     }
 }

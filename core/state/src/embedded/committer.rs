@@ -1,6 +1,7 @@
 //! The one thread that writes: it takes everything that waits, commits it as one batch, and tells everyone.
 
-use std::fs;
+mod trouble;
+
 use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio::sync::oneshot;
 use super::db::{CommitError, Db, SyncFile};
 use super::desk::{Round, Sender, Waiting};
 use super::draft::{Draft, Effect};
-use super::load::{Doubt, Ledger, load};
+use super::load::{Doubt, Ledger};
 use super::redo::Batch;
 use super::rows;
 use crate::accounting::{Balance, Book, Digest, Ending, Journal, Record, Stage, Taking, edited};
@@ -29,23 +30,51 @@ const BATCH: usize = 4096;
 const GATHER: Duration = Duration::from_millis(2);
 /// How long counters that no charge depends on may stay unwritten.
 const COUNTERS: Duration = Duration::from_secs(1);
-/// How long `relaxed` leaves a commit unwritten.
+/// How long sled may be behind.
+const BEHIND: Duration = Duration::from_millis(250);
+/// How long `relaxed` leaves a commit unsynced.
 const RELAXED: Duration = Duration::from_millis(50);
-/// The first and the longest wait before a shut store is tried again.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// A store that can grow by this much can be opened and written.
-const PROBE_BYTES: usize = 1 << 20;
 
 /// What the committer does, one after the other.
 #[derive(Debug)]
 pub(super) enum Op {
-    Mark { taking: Arc<Taking>, ack: Sender<()> },
-    Close { taking: Arc<Taking>, stage: Stage, closing: Closing, ack: Waiting },
-    Abandon { taking: Arc<Taking>, stage: Stage },
-    Create { key: Arc<Key>, digest: Digest, credits: Option<Credits>, ack: Sender<()> },
-    Edit { id: KeyId, edit: Box<KeyEdit>, now: i64, ack: Sender<Option<Arc<Key>>> },
-    Delete { id: KeyId, ack: Sender<bool> },
-    Count { record: Arc<Record> },
+    Mark {
+        taking: Arc<Taking>,
+        ack: Sender<()>,
+    },
+    Close {
+        taking: Arc<Taking>,
+        stage: Stage,
+        closing: Closing,
+        ack: Waiting,
+    },
+    Abandon {
+        taking: Arc<Taking>,
+        stage: Stage,
+    },
+    Create {
+        key: Arc<Key>,
+        digest: Digest,
+        credits: Option<Credits>,
+        ack: Sender<()>,
+    },
+    Edit {
+        id: KeyId,
+        edit: Box<KeyEdit>,
+        now: i64,
+        ack: Sender<Option<Arc<Key>>>,
+    },
+    Delete {
+        id: KeyId,
+        ack: Sender<bool>,
+    },
+    Count {
+        record: Arc<Record>,
+    },
+    /// Lets readers see what was committed.
+    CatchUp {
+        ack: Sender<()>,
+    },
 }
 
 /// What requests and committer share.
@@ -71,8 +100,10 @@ pub(super) struct Committer {
     place: Place,
     ledger: Ledger,
     doubt: Doubt,
-    /// Something is applied and not flushed since then; only in `relaxed`.
+    /// Something is appended and not synced since then; only in `relaxed`.
     unflushed_since: Option<Instant>,
+    /// sled lacks something since then.
+    behind_since: Option<Instant>,
     /// When a shut store is tried again, and how long after that the next time.
     retry: Option<(Instant, Duration)>,
     reason: String,
@@ -127,7 +158,16 @@ impl Journal for Shared {
 impl Committer {
     pub(super) fn new(shared: Arc<Shared>, place: Place, ledger: Ledger) -> Self {
         let doubt = Doubt::default();
-        Self { shared, place, ledger, doubt, unflushed_since: None, retry: None, reason: String::new() }
+        Self {
+            shared,
+            place,
+            ledger,
+            doubt,
+            unflushed_since: None,
+            behind_since: None,
+            retry: None,
+            reason: String::new(),
+        }
     }
 
     /// Works until the mailbox is closed and empty, then closes the store.
@@ -147,6 +187,7 @@ impl Committer {
             // Memory that one burst needed is not kept for ever.
             waiting.shrink_to(BATCH);
             self.flush_if_due();
+            self.catch_up_if_due();
             self.reopen_if_due();
             if !more {
                 break;
@@ -157,8 +198,10 @@ impl Committer {
 
     fn deadline(&self) -> Instant {
         let counters = Instant::now() + COUNTERS;
-        let due = self.unflushed_since.map(|since| since + RELAXED).or_else(|| self.retry.map(|(at, _)| at));
-        due.map_or(counters, |due| due.min(counters))
+        let flush = self.unflushed_since.map(|since| since + RELAXED);
+        let behind = self.behind_since.map(|since| since + BEHIND);
+        let retry = self.retry.map(|(at, _)| at);
+        [flush, behind, retry].into_iter().flatten().fold(counters, Instant::min)
     }
 
     fn draft(&mut self, ops: impl Iterator<Item = Op>) -> Draft {
@@ -203,6 +246,7 @@ impl Committer {
                 record.unnote();
                 draft.posting(&record);
             }
+            Op::CatchUp { ack } => draft.effects.push(Effect::CaughtUp(ack)),
         }
     }
 
@@ -271,6 +315,10 @@ impl Committer {
         if self.place.relaxed {
             self.unflushed_since.get_or_insert_with(Instant::now);
         }
+        self.behind_since.get_or_insert_with(Instant::now);
+        if draft.effects.iter().any(|effect| matches!(effect, Effect::CaughtUp(_))) && !self.catch_up() {
+            return self.refuse(draft.effects);
+        }
         let mut round = Round::default();
         for effect in draft.effects {
             effect.apply(&self.shared.book, &mut round);
@@ -281,7 +329,7 @@ impl Committer {
     /// Writes a batch, if the store is open.
     fn write(&self, batch: Batch) -> Option<Result<(), CommitError>> {
         let db = self.shared.db.read();
-        let applied = db.as_ref()?.apply(batch);
+        let applied = db.as_ref()?.append(batch);
         Some(if self.place.relaxed { applied } else { applied.and_then(|()| db.as_ref().map_or(Ok(()), Db::flush)) })
     }
 
@@ -299,96 +347,24 @@ impl Committer {
         }
     }
 
-    /// Closes the store: sled remembers its first failure, and what a failed sync lost nobody knows.
-    fn shut(&mut self, error: &CommitError) {
-        tracing::error!(error = %error, "the store cannot be written; paid work is refused until it can");
-        self.reason = error.to_string();
-        self.unflushed_since = None;
-        self.shared.book.shut(&self.reason);
-        if let Some(db) = self.shared.db.write().take() {
-            db.close();
-        }
-        self.retry = Some((Instant::now() + RETRY.0, RETRY.0));
-    }
-
-    /// Ends what cannot be written: holds are released, whoever waits is told.
-    fn refuse(&mut self, effects: Vec<Effect>) {
-        let error = || StoreError::Unavailable(self.reason.clone());
-        for effect in effects {
-            match effect {
-                Effect::Marked(ack) | Effect::Created { ack, .. } => drop(ack.send(Err(error()))),
-                Effect::Edited { ack, .. } => drop(ack.send(Err(error()))),
-                Effect::Deleted { ack, .. } => drop(ack.send(Err(error()))),
-                Effect::Unmarked(taking) => {
-                    taking.record.release(&taking.taken, None);
-                    self.doubt.unmark.insert(Arc::clone(&taking.debt.request_id));
-                }
-                Effect::Ended { taking, stage, asked, ack, .. } => {
-                    taking.record.release(&taking.taken, asked);
-                    // A marked answer has begun to leave: its mark stays and is settled when the store is back.
-                    if stage != Stage::Marked {
-                        self.doubt.unmark.insert(Arc::clone(&taking.debt.request_id));
-                        self.doubt.withheld.insert(Arc::clone(&taking.debt.request_id));
-                    }
-                    if let Some(ack) = ack {
-                        ack.refuse(error());
-                    }
-                }
-            }
+    fn catch_up_if_due(&mut self) {
+        if self.behind_since.is_some_and(|since| since.elapsed() >= BEHIND) {
+            self.catch_up();
         }
     }
 
-    fn reopen_if_due(&mut self) {
-        let Some((at, wait)) = self.retry else { return };
-        if Instant::now() < at {
-            return;
+    /// Lets sled hold all that is committed; false when it cannot and the store is shut.
+    fn catch_up(&mut self) -> bool {
+        (self.unflushed_since, self.behind_since) = (None, None);
+        let caught_up = self.shared.db.read().as_ref().map_or(Ok(()), Db::catch_up);
+        if let Err(error) = &caught_up {
+            self.shut(error);
         }
-        match self.reopen() {
-            Ok(()) => {
-                self.retry = None;
-                self.doubt.unmark = std::collections::HashSet::new();
-                self.doubt.withheld = std::collections::HashSet::new();
-                self.shared.book.reopen();
-                tracing::info!("the store can be written again");
-            }
-            Err(error) => {
-                tracing::debug!(error = %error, "the store still cannot be written");
-                let wait = RETRY.1.min(wait * 2);
-                self.retry = Some((Instant::now() + wait, wait));
-            }
-        }
-    }
-
-    fn reopen(&mut self) -> Result<(), StoreError> {
-        self.probe().map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let Place { directory, cache_bytes, sync, .. } = &self.place;
-        let db = Db::open(directory, *cache_bytes, sync.clone())?;
-        match load(&db, &self.shared.book, &self.doubt) {
-            Ok(ledger) => {
-                self.ledger = ledger;
-                *self.shared.db.write() = Some(db);
-                Ok(())
-            }
-            Err(error) => {
-                db.close();
-                Err(error)
-            }
-        }
-    }
-
-    /// Writes as much as opening needs beside the store, so that a full disk is not opened again and again.
-    fn probe(&self) -> std::io::Result<()> {
-        let path = self.place.directory.with_extension("probe");
-        let probed = fs::write(&path, vec![0xa5; PROBE_BYTES]).and_then(|()| {
-            let file = fs::File::open(&path)?;
-            self.place.sync.as_ref().map_or_else(|| file.sync_data(), |sync| sync(&file))
-        });
-        let _ = fs::remove_file(&path);
-        probed
+        caught_up.is_ok()
     }
 
     fn finish(&mut self) {
-        self.flush();
+        self.catch_up();
         if let Some(db) = self.shared.db.write().take() {
             db.close();
         }

@@ -1,9 +1,10 @@
 //! sled behind a redo log, and behind the few operations that were measured to be safe.
 //!
-//! A commit is durable in the log; sled follows in memory and is made durable when the log is full. Of sled only the
-//! blocking `flush()` on one thread: its asynchronous form can stop the whole database, and its transactions cost many
-//! times as much on a hot key.
+//! A commit is durable in the log; sled catches up with many of them at once, before it is read, and is made durable when
+//! the log is full. Of sled only the blocking `flush()` on one thread: its asynchronous form can stop the whole database,
+//! and its transactions cost many times as much on a hot key.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -22,17 +23,27 @@ use super::rows::COMMIT_ROW;
 /// How a file reaches the disk; a test makes it fail.
 pub(super) type SyncFile = Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>;
 
+/// Rows that sled may be behind with.
+const ROWS: usize = 1 << 16;
+
 /// How long the lock of a store that was just closed may still be held by sled's own threads.
 const UNLOCK: Duration = Duration::from_secs(2);
 
 /// An open store: one tree of rows.
 pub(super) struct Db {
     tree: sled::Db,
-    redo: Mutex<RedoLog>,
+    front: Mutex<Front>,
     /// sled's own file: its flush asks for write-back only, the disk's cache is flushed through this.
     file: File,
     /// None: a commit survives the process, not the machine.
     sync: Option<SyncFile>,
+}
+
+/// What is committed and not in the tree yet.
+struct Front {
+    redo: RedoLog,
+    /// The newest value of each row that was written since the tree caught up; none for a removed one.
+    behind: HashMap<IVec, Option<IVec>, ahash::RandomState>,
 }
 
 /// A commit failed; what of it reached the disk is unknown until the store is opened again.
@@ -66,7 +77,7 @@ impl Db {
         let unavailable = |error: io::Error| StoreError::Unavailable(error.to_string());
         let file = File::open(dir.join("db")).map_err(unavailable)?;
         let (redo, frames) = RedoLog::open(&dir.join("redo")).map_err(unavailable)?;
-        let db = Self { tree, redo: Mutex::new(redo), file, sync };
+        let db = Self { tree, front: Mutex::new(Front { redo, behind: HashMap::default() }), file, sync };
         db.redo(frames)?;
         Ok(db)
     }
@@ -74,7 +85,7 @@ impl Db {
     /// Brings the tree to where the log was.
     fn redo(&self, frames: Vec<(u64, Batch)>) -> Result<(), StoreError> {
         let mut newest = self.commit_number()?;
-        let mut redone = 0;
+        let mut front = self.front.lock();
         for (number, batch) in frames {
             if number <= newest {
                 continue;
@@ -82,13 +93,12 @@ impl Db {
             if number != newest + 1 {
                 return Err(StoreError::Corrupt(format!("commit {} is missing from the redo log", newest + 1)));
             }
-            let applied = contained(|| Ok(self.tree.apply_batch(batch.into_rows())?));
-            applied.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            (newest, redone) = (number, redone + 1);
+            front.behind.extend(batch.into_rows());
+            newest = number;
         }
-        tracing::debug!(redone, newest, "the store was brought to its newest commit");
-        let mut redo = self.redo.lock();
-        self.settle(&mut redo, newest + 1).map_err(|error| StoreError::Unavailable(error.to_string()))
+        tracing::debug!(newest, rows = front.behind.len(), "the store is brought to its newest commit");
+        front.redo.restart(newest + 1);
+        self.settle(&mut front).map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 
     fn commit_number(&self) -> Result<u64, StoreError> {
@@ -99,30 +109,61 @@ impl Db {
     }
 
     /// Makes the tree durable, so that the log may begin at its front again.
-    fn settle(&self, redo: &mut RedoLog, next: u64) -> Result<(), CommitError> {
+    fn settle(&self, front: &mut Front) -> Result<(), CommitError> {
+        self.advance(front)?;
         contained(|| Ok(self.tree.flush().map(drop)?))?;
         self.sync(&self.file)?;
-        redo.restart(next);
+        front.redo.restart(front.redo.next());
+        Ok(())
+    }
+
+    /// Gives the tree what it lacks, all at once; everything must be durable in the log by now, or a loss of power could
+    /// leave the tree ahead of it.
+    fn advance(&self, front: &mut Front) -> Result<(), CommitError> {
+        if front.behind.is_empty() {
+            return Ok(());
+        }
+        let mut batch = sled::Batch::default();
+        for (row, value) in &front.behind {
+            match value {
+                Some(value) => batch.insert(row, value),
+                None => batch.remove(row),
+            }
+        }
+        contained(|| Ok(self.tree.apply_batch(batch)?))?;
+        front.behind.clear();
+        front.behind.shrink_to(ROWS);
         Ok(())
     }
 
     /// Writes all rows of the batch or none; durable only after [`Self::flush`].
-    pub(super) fn apply(&self, mut batch: Batch) -> Result<(), CommitError> {
-        let mut redo = self.redo.lock();
-        batch.insert(COMMIT_ROW, redo.next().to_le_bytes());
-        if !redo.has_room(&batch) {
-            let next = redo.next();
-            self.settle(&mut redo, next)?;
+    pub(super) fn append(&self, mut batch: Batch) -> Result<(), CommitError> {
+        let mut front = self.front.lock();
+        batch.insert(COMMIT_ROW, front.redo.next().to_le_bytes());
+        if !front.redo.has_room(&batch) || front.behind.len() > ROWS {
+            self.sync(front.redo.file())?;
+            self.settle(&mut front)?;
         }
-        redo.append(&mut batch).map_err(CommitError::Write)?;
-        contained(|| Ok(self.tree.apply_batch(batch.into_rows())?))
+        front.redo.append(&mut batch).map_err(CommitError::Write)?;
+        front.behind.extend(batch.into_rows());
+        Ok(())
     }
 
-    /// Makes durable what was applied. A failed one is never tried again: the next could succeed without having
+    /// Makes durable what was appended. A failed one is never tried again: the next could succeed without having
     /// written what the failed one lost.
     pub(super) fn flush(&self) -> Result<(), CommitError> {
-        let redo = self.redo.lock();
-        self.sync(redo.file())
+        let front = self.front.lock();
+        self.sync(front.redo.file())
+    }
+
+    /// Lets the tree hold all that was appended; before that it is not seen by whoever reads.
+    pub(super) fn catch_up(&self) -> Result<(), CommitError> {
+        let mut front = self.front.lock();
+        if front.behind.is_empty() {
+            return Ok(());
+        }
+        self.sync(front.redo.file())?;
+        self.advance(&mut front)
     }
 
     fn sync(&self, file: &File) -> Result<(), CommitError> {

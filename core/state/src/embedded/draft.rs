@@ -48,6 +48,7 @@ pub(super) enum Effect {
         ack: Option<Waiting>,
     },
     Unmarked(Arc<Taking>),
+    CaughtUp(Sender<()>),
     Created {
         record: Arc<Record>,
         key: Arc<Key>,
@@ -158,7 +159,7 @@ impl Effect {
     pub(super) fn apply(self, book: &Book, round: &mut Round) {
         // Whoever stopped waiting has no ear; the charge stands all the same.
         match self {
-            Self::Marked(ack) => drop(ack.send(Ok(()))),
+            Self::Marked(ack) | Self::CaughtUp(ack) => drop(ack.send(Ok(()))),
             Self::Ended { taking, charged, change, asked, ack, .. } => {
                 let remaining = taking.record.settle(&taking.taken, change, asked);
                 if let Some(ack) = ack {

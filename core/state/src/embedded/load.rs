@@ -39,7 +39,7 @@ pub(super) fn load(db: &Db, book: &Book, doubt: &Doubt) -> Result<Ledger, StoreE
     }
     let tail = draft.finish(&ledger.tail);
     let unavailable = |error: super::db::CommitError| StoreError::Unavailable(error.to_string());
-    db.apply(draft.batch).and_then(|()| db.flush()).map_err(unavailable)?;
+    db.append(draft.batch).and_then(|()| db.flush()).map_err(unavailable)?;
     for line in &draft.lines {
         ledger.recent.insert(&line.request_id);
     }

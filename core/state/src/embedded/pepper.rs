@@ -28,7 +28,7 @@ pub(super) fn find(db: &Db, given: Option<&Secret>, file: &Path) -> Result<Peppe
     if known.is_none() || differs {
         let mut batch = Batch::default();
         batch.insert(PEPPER_ROW, pepper.id());
-        db.apply(batch).and_then(|()| db.flush()).map_err(|error| OpenError::write(&error))?;
+        db.append(batch).and_then(|()| db.flush()).map_err(|error| OpenError::write(&error))?;
     }
     Ok(pepper)
 }

@@ -1,14 +1,16 @@
 //! The redo log in front of sled: a commit is one write and one sync of a file of our own, and sled follows in memory.
 //!
-//! A sync of sled costs two writes and wakes all its threads; ours costs neither. The file has a fixed size and is
+//! A batch of sled costs two writes and wakes all its threads twice; ours costs one write and one sync. The file has a fixed size and is
 //! written over from its beginning when it is full, after sled has been made durable. A frame is its length, the CRC of
 //! all that follows, its number, and rows; frames count up without a gap, so whatever is torn or left from an earlier
 //! round ends the log.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek};
+use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+
+use sled::IVec;
 
 use super::rows::{Bytes, put_bytes};
 
@@ -22,7 +24,7 @@ const HEAD: usize = 16;
 #[derive(Debug)]
 pub(super) struct Batch {
     frame: Vec<u8>,
-    rows: sled::Batch,
+    rows: Vec<(IVec, Option<IVec>)>,
 }
 
 /// The file, and where its next frame goes.
@@ -35,7 +37,7 @@ pub(super) struct RedoLog {
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { frame: vec![0; HEAD], rows: sled::Batch::default() }
+        Self { frame: vec![0; HEAD], rows: Vec::new() }
     }
 }
 
@@ -53,13 +55,8 @@ impl Batch {
     fn put(&mut self, row: &[u8], value: Option<&[u8]>) {
         put_bytes(&mut self.frame, Some(row));
         self.frame.push(u8::from(value.is_some()));
-        match value {
-            Some(value) => {
-                put_bytes(&mut self.frame, Some(value));
-                self.rows.insert(row, value);
-            }
-            None => self.rows.remove(row),
-        }
+        put_bytes(&mut self.frame, value);
+        self.rows.push((row.into(), value.map(IVec::from)));
     }
 
     /// Returns the rows of a frame; none when it is damaged.
@@ -76,7 +73,8 @@ impl Batch {
         Some(batch)
     }
 
-    pub(super) fn into_rows(self) -> sled::Batch {
+    /// Returns the rows in the order in which they were written; a removed one has no value.
+    pub(super) fn into_rows(self) -> Vec<(IVec, Option<IVec>)> {
         self.rows
     }
 
@@ -102,10 +100,8 @@ impl RedoLog {
     /// before [`Self::restart`].
     pub(super) fn open(path: &Path) -> io::Result<(Self, Vec<(u64, Batch)>)> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let frames = frames(&bytes);
-        let missing = BYTES.saturating_sub(bytes.len() as u64);
+        let frames = frames(BufReader::new(&file))?;
+        let missing = BYTES.saturating_sub(file.metadata()?.len());
         if missing > 0 {
             file.seek(io::SeekFrom::End(0))?;
             io::copy(&mut io::repeat(0).take(missing), &mut file)?;
@@ -143,28 +139,33 @@ impl RedoLog {
     }
 }
 
-fn frames(bytes: &[u8]) -> Vec<(u64, Batch)> {
-    let (mut rest, mut frames) = (bytes, Vec::<(u64, Batch)>::new());
-    while let Some((number, batch, behind)) = first_frame(rest) {
+fn frames(mut from: impl Read) -> io::Result<Vec<(u64, Batch)>> {
+    let mut frames = Vec::<(u64, Batch)>::new();
+    while let Some((number, batch)) = next_frame(&mut from)? {
         if frames.last().is_some_and(|(last, _)| number != last + 1) {
             break;
         }
         frames.push((number, batch));
-        rest = behind;
     }
-    frames
+    Ok(frames)
 }
 
-fn first_frame(bytes: &[u8]) -> Option<(u64, Batch, &[u8])> {
-    let mut head = Bytes(bytes);
-    let (length, crc) = (usize::try_from(head.u32()?).ok()?, head.u32()?);
-    let frame = bytes.get(8..HEAD.checked_add(length)?)?;
-    if crc32fast::hash(frame) != crc {
-        return None;
+/// Reads one frame; none when what comes is no whole one.
+fn next_frame(from: &mut impl Read) -> io::Result<Option<(u64, Batch)>> {
+    let mut head = Vec::with_capacity(HEAD);
+    from.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
+    let mut bytes = Bytes(&head);
+    let (Some(length), Some(crc), Some(number)) = (bytes.u32(), bytes.u32(), bytes.u64()) else { return Ok(None) };
+    if u64::from(length) > BYTES {
+        return Ok(None);
     }
-    let number = head.u64()?;
-    let batch = Batch::of_frame(frame.get(8..)?)?;
-    Some((number, batch, bytes.get(HEAD + length..)?))
+    let mut rows = Vec::new();
+    from.by_ref().take(length.into()).read_to_end(&mut rows)?;
+    let mut hash = crc32fast::Hasher::new();
+    hash.update(&number.to_le_bytes());
+    hash.update(&rows);
+    let is_whole = rows.len() as u64 == u64::from(length) && hash.finalize() == crc;
+    Ok(if is_whole { Batch::of_frame(&rows).map(|batch| (number, batch)) } else { None })
 }
 
 #[cfg(test)]
@@ -224,7 +225,7 @@ mod tests {
             for damaged in [&whole[..cut], &zeroed, &flipped] {
                 // Zeros may be what stood there.
                 let untouched = ends.iter().filter(|end| damaged.get(..**end) == whole.get(..**end)).count();
-                assert_eq!(frames(damaged).len(), untouched, "damaged at {cut}");
+                assert_eq!(frames(damaged).unwrap().len(), untouched, "damaged at {cut}");
             }
         }
     }
