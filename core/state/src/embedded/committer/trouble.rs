@@ -36,7 +36,7 @@ impl Committer {
         for effect in effects {
             match effect {
                 Effect::Marked(ack) | Effect::CaughtUp(ack) | Effect::Created { ack, .. } => {
-                    drop(ack.send(Err(error())))
+                    drop(ack.send(Err(error())));
                 }
                 Effect::Edited { ack, .. } => drop(ack.send(Err(error()))),
                 Effect::Deleted { ack, .. } => drop(ack.send(Err(error()))),
