@@ -131,7 +131,7 @@ def test_a_batch_that_answers_is_the_last(server, key, axons):
 
 def test_all_failed_tells_each_reason_of_the_axons(server, key, axons):
     reasons = {"fail": "internal server error", "empty": "empty", "hang": "time", "blacklist": "blacklist",
-               "badprio": "priority"}
+               "badprio": "response timeout after"}
     uids = [one(axons, name) for name in reasons]
     response = raw.chat(server.public, key, path="/chat", uids=uids)
     answer = response.json()
