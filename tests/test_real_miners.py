@@ -145,7 +145,7 @@ def test_all_failed_tells_each_reason_of_the_axons(server, key, axons):
 
 def test_all_failed_tells_each_reason_of_the_verifiers(server, key, verifiers):
     reasons = {"fail": "exploded", "empty": "empty", "hang": "time", "http429": "busy", "http503": "down",
-               "badjson": "closed"}
+               "badjson": "failed to parse"}
     response = raw.chat(server.public, key, model="btauth", uids=[one(verifiers, name) for name in reasons])
     error = response.json()["error"]
     assert response.status == 502
