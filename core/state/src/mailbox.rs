@@ -78,6 +78,11 @@ impl<T> Mailbox<T> {
         self.put(&mut inner, item)
     }
 
+    /// Lets the next item end the gathering.
+    pub(crate) fn hurry(&self) {
+        self.inner.lock().urgent = true;
+    }
+
     /// Puts an item in that may wait for the next batch, or for the deadline of the taking thread. Its number is bounded
     /// elsewhere.
     pub(crate) fn push_later(&self, item: T) -> Result<(), Refused> {

@@ -103,6 +103,8 @@ impl Ledger {
 
 #[async_trait]
 impl Journal for Ledger {
+    fn opened(&self) {}
+
     async fn mark(&self, _: &Arc<Taking>) -> Result<(), StoreError> {
         Ok(())
     }

@@ -85,10 +85,11 @@ impl Serve for Engine {
         let received_at = self.zero.elapsed();
         let dispatcher = Arc::clone(&self.dispatcher);
         let journey = Journey::new(self.service(), dispatcher, Arc::clone(&self.metrics), (incoming, received_at));
-        tokio::spawn(async move {
+        // Boxed: a task is moved three times until it runs, and this one is some kilobytes.
+        tokio::spawn(Box::pin(async move {
             let _here = here;
             journey.run(reply).await;
-        });
+        }));
         pending
     }
 

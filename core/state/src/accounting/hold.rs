@@ -31,6 +31,8 @@ pub(crate) enum Stage {
 /// Where marks and closings are written down.
 #[async_trait]
 pub(crate) trait Journal: Send + Sync + fmt::Debug {
+    /// Notes that a hold is open, which will be closed or abandoned.
+    fn opened(&self);
     /// Writes the mark.
     async fn mark(&self, taking: &Arc<Taking>) -> Result<(), StoreError>;
     /// Writes the charge and releases the hold.
@@ -53,6 +55,9 @@ pub(crate) struct OpenHold {
 
 impl OpenHold {
     pub(crate) fn new(taking: Taking, metered: bool, journal: Arc<dyn Journal>) -> Self {
+        if metered {
+            journal.opened();
+        }
         Self { taking: Some(Arc::new(taking)), stage: Stage::Held, metered, journal }
     }
 }
@@ -85,8 +90,11 @@ impl Hold for OpenHold {
 
 impl Drop for OpenHold {
     fn drop(&mut self) {
-        if let Some(taking) = self.taking.take() {
+        let Some(taking) = self.taking.take() else { return };
+        if self.metered {
             self.journal.abandon(taking, self.stage);
+        } else {
+            taking.record.release(&taking.taken, None);
         }
     }
 }
