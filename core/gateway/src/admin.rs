@@ -9,6 +9,7 @@ use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 
+use crate::GatewayConfig;
 use crate::answer::{JSON, head, write};
 use crate::api::Shared;
 use crate::errors::reject;
@@ -67,8 +68,8 @@ impl Probe {
 pub(crate) struct Admin(pub(crate) Arc<Shared>);
 
 impl Admin {
-    async fn answer(&self, session: &mut ServerSession) -> Result<()> {
-        let mut asked = Asked::now(&session.req_header().headers, false);
+    async fn answer(&self, session: &mut ServerSession, settings: Arc<GatewayConfig>) -> Result<()> {
+        let mut asked = Asked::now(&session.req_header().headers, settings);
         // Nothing here is meant for pages of other sites.
         asked.cross_origin = false;
         let request = session.req_header();
@@ -108,11 +109,12 @@ impl HttpServerApp for Admin {
                 return None;
             }
         }
-        session.set_write_timeout(Some(self.0.config.listen.stall));
+        let config = self.0.settings.now();
+        session.set_write_timeout(Some(config.listen.stall));
         if session.get_keepalive() == Some(0) {
-            session.set_keepalive(Some(self.0.config.listen.keep_alive.as_secs().max(1)));
+            session.set_keepalive(Some(config.listen.keep_alive.as_secs().max(1)));
         }
-        self.answer(&mut session).await.ok()?;
+        self.answer(&mut session, config).await.ok()?;
         let settings = HttpPersistentSettings::for_session(&session);
         let stream = session.finish().await.ok().flatten()?;
         Some(ReusedHttpStream::from_reusable_stream(stream, settings))

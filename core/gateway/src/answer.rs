@@ -36,7 +36,7 @@ pub(crate) fn put(head: &mut ResponseHeader, name: HeaderName, value: HeaderValu
 
 /// Adds who answered, and where the key's limits stand.
 pub(crate) fn attribute(head: &mut ResponseHeader, asked: &Asked, attribution: &Attribution) {
-    if asked.tell {
+    if asked.tells() {
         attribution.headers(|name, value| put(head, name, value));
     }
     if let Some(rate) = &attribution.rate {
@@ -70,7 +70,7 @@ pub(crate) async fn whole(
     attribution: &Attribution,
 ) -> Result<u16> {
     let body = match asked.surface {
-        Surface::OpenAi => openai::completion(answer, attribution, asked.created(), asked.tell),
+        Surface::OpenAi => openai::completion(answer, attribution, asked.created(), asked.tells()),
         Surface::Legacy => legacy::answer(answer),
     };
     let mut head = head(asked, 200, &JSON)?;

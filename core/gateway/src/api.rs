@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::request::{Asked, NoRoute, Route, credential};
 use crate::shutdown::{Drain, InFlight};
 use crate::stream::{self, Stream};
-use crate::{GatewayConfig, Probes};
+use crate::{ListenConfig, Probes, Settings};
 
 /// Heads larger than this are refused.
 const HEAD: usize = 64 * 1024;
@@ -36,7 +36,7 @@ const TOO_LARGE: usize = 16 * 1024 * 1024;
 /// What the API needs to answer; shared by all threads.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) config: GatewayConfig,
+    pub(crate) settings: Settings,
     pub(crate) serve: Arc<dyn Serve>,
     pub(crate) probes: Arc<dyn Probes>,
     pub(crate) metrics: Metrics,
@@ -87,8 +87,8 @@ impl ProxyHttp for Api {
 
     async fn request_filter(&self, session: &mut Session, _: &mut Passing) -> Result<bool> {
         let session = &mut *session.downstream_session;
-        self.0.prepare(session);
-        let mut asked = Asked::now(&session.req_header().headers, self.0.config.listen.attribution);
+        let mut asked = Asked::now(&session.req_header().headers, self.0.settings.now());
+        self.0.prepare(session, &asked.settings.listen);
         match self.0.answer(session, &mut asked).await {
             Ok(status) => self.0.metrics.answered(asked.label, status),
             Err(error) => {
@@ -105,7 +105,7 @@ impl ProxyHttp for Api {
         let untold = session.response_written().is_none_or(|head| head.status.is_informational());
         let mut error_code = 0;
         if let Some(rejection) = errors::of(error).filter(|_| untold) {
-            let asked = Asked::now(&session.req_header().headers, self.0.config.listen.attribution);
+            let asked = Asked::now(&session.req_header().headers, self.0.settings.now());
             error_code = reject(session, &asked, &rejection, None, None).await.unwrap_or_default();
         }
         FailToProxy { error_code, can_reuse_downstream: false }
@@ -118,16 +118,16 @@ impl ProxyHttp for Api {
 }
 
 impl Shared {
-    fn prepare(&self, session: &mut ServerSession) {
+    fn prepare(&self, session: &mut ServerSession, listen: &ListenConfig) {
         // Without it a request that comes early, while this one is answered, would end both.
         session.set_pipelining_enabled(true);
-        session.set_write_timeout(Some(self.config.listen.stall));
-        session.set_read_timeout(Some(self.config.listen.body_timeout));
+        session.set_write_timeout(Some(listen.stall));
+        session.set_read_timeout(Some(listen.body_timeout));
         if self.drain.is_draining() {
             session.set_keepalive(None);
         } else if session.get_keepalive() == Some(0) {
             // The client wants to keep it, for ever by default.
-            session.set_keepalive(Some(self.config.listen.keep_alive.as_secs().max(1)));
+            session.set_keepalive(Some(listen.keep_alive.as_secs().max(1)));
         }
     }
 
@@ -145,7 +145,7 @@ impl Shared {
             session.set_keepalive(None);
             let rejection = Rejection::new(Kind::HeadTooLarge, "the head of the request is larger than 64 KiB");
             let status = reject(session, asked, &rejection, None, None).await?;
-            body::discard(session, TOO_LARGE, self.config.listen.body_timeout).await;
+            body::discard(session, TOO_LARGE, asked.settings.listen.body_timeout).await;
             return Ok(status);
         }
         let head = session.req_header();
@@ -155,7 +155,7 @@ impl Shared {
             asked.label = Route::Chat(surface).label();
             return self.chat(session, asked).await;
         }
-        if !body::discard(session, SMALL, self.config.listen.body_timeout).await {
+        if !body::discard(session, SMALL, asked.settings.listen.body_timeout).await {
             session.set_keepalive(None);
         }
         match route {
@@ -168,8 +168,8 @@ impl Shared {
     }
 
     async fn chat(&self, session: &mut ServerSession, asked: &Asked) -> Result<u16> {
-        let within = self.config.listen.body_timeout;
-        let body = match body::read(session, self.config.limits.body_bytes, within).await {
+        let within = asked.settings.listen.body_timeout;
+        let body = match body::read(session, asked.settings.limits.body_bytes, within).await {
             Ok(body) => body,
             Err(unread) => return self.unread(session, asked, unread).await,
         };
@@ -178,8 +178,8 @@ impl Shared {
                 Rejection::new(Kind::Draining, "the server is about to stop; try again").after(Duration::from_secs(1));
             return reject(session, asked, &rejection, None, None).await;
         }
-        let prompt = self.parse(session, asked, body);
-        let incoming = asked.incoming(session, &self.config.listen.trusted_proxies, prompt);
+        let prompt = parse(session, asked, body);
+        let incoming = asked.incoming(session, prompt);
         let mut reply = self.serve.serve(incoming);
         // Leaving this select by the second way drops the reply, which cancels the request in the engine.
         let reply = tokio::select! {
@@ -194,23 +194,11 @@ impl Shared {
         }
     }
 
-    fn parse(&self, session: &ServerSession, asked: &Asked, body: Bytes) -> Result<Prompt, Rejection> {
-        let coding = session.get_header(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
-        if coding.is_some_and(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
-            let message = "the body is compressed; send it without content-encoding";
-            return Err(Rejection::new(Kind::MalformedBody, message));
-        }
-        match asked.surface {
-            Surface::OpenAi => openai::parse(body, &self.config.limits),
-            Surface::Legacy => legacy::parse(&body, &self.config.limits),
-        }
-    }
-
     async fn reply(&self, session: &mut ServerSession, asked: &Asked, reply: Reply) -> Result<u16> {
         match reply {
             Reply::Whole { answer, attribution } => answer::whole(session, asked, &answer, &attribution).await,
             Reply::Stream { events, attribution, include_usage, left } => {
-                let ping = self.config.listen.ping;
+                let ping = asked.settings.listen.ping;
                 let stream = Stream { events, attribution: &attribution, include_usage, left, ping };
                 stream::write(session, asked, stream).await
             }
@@ -224,7 +212,7 @@ impl Shared {
         let rejection = match unread {
             Unread::Gone(error) => return Err(error),
             Unread::TooLarge => {
-                let limit = self.config.limits.body_bytes;
+                let limit = asked.settings.limits.body_bytes;
                 Rejection::new(Kind::BodyTooLarge, format!("the body is larger than {limit} bytes"))
             }
             Unread::Late => Rejection::new(Kind::BodyTimeout, "the body did not arrive in time; send it again"),
@@ -233,7 +221,7 @@ impl Shared {
         session.set_keepalive(None);
         let status = reject(session, asked, &rejection, None, None).await?;
         if rejection.kind == Kind::BodyTooLarge {
-            body::discard(session, TOO_LARGE, self.config.listen.body_timeout).await;
+            body::discard(session, TOO_LARGE, asked.settings.listen.body_timeout).await;
         }
         Ok(status)
     }
@@ -284,6 +272,18 @@ impl Shared {
             }
         };
         reject(session, asked, &rejection, None, allow).await
+    }
+}
+
+fn parse(session: &ServerSession, asked: &Asked, body: Bytes) -> Result<Prompt, Rejection> {
+    let coding = session.get_header(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    if coding.is_some_and(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
+        let message = "the body is compressed; send it without content-encoding";
+        return Err(Rejection::new(Kind::MalformedBody, message));
+    }
+    match asked.surface {
+        Surface::OpenAi => openai::parse(body, &asked.settings.limits),
+        Surface::Legacy => legacy::parse(&body, &asked.settings.limits),
     }
 }
 

@@ -9,6 +9,7 @@ use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
+use crate::ListenConfig;
 use crate::api::{Api, HeadRead, Shared};
 
 /// Pingora's proxy with a deadline for the head of each request.
@@ -22,10 +23,10 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    pub(crate) fn new(proxy: Arc<HttpProxy<Api>>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(proxy: Arc<HttpProxy<Api>>, shared: Arc<Shared>, listen: &ListenConfig) -> Self {
         let mut options = HttpServerOptions::default();
-        options.h2c = shared.config.listen.h2c;
-        options.h2_idle_timeout = Some(shared.config.listen.keep_alive);
+        options.h2c = listen.h2c;
+        options.h2_idle_timeout = Some(listen.keep_alive);
         Self { proxy, shared, options }
     }
 
@@ -50,7 +51,8 @@ impl HttpServerApp for Front {
         if session.is_http2() {
             return self.proxy.process_new_http(session, shutdown).await;
         }
-        let listen = &self.shared.config.listen;
+        let settings = self.shared.settings.now();
+        let listen = &settings.listen;
         let reused = session.take_connection_user_context().is_some();
         let within = if reused { listen.keep_alive + listen.head_timeout } else { listen.head_timeout };
         let read = Arc::new(AtomicBool::new(false));

@@ -17,7 +17,7 @@ use crate::front::Front;
 use crate::metrics::Metrics;
 use crate::shutdown::{Drain, Hook, Watch};
 use crate::tls::{Certificate, CertificateError};
-use crate::{ListenConfig, Probes, Stopper};
+use crate::{ListenConfig, Probes, Settings, Stopper};
 
 /// What the gateway runs with.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +53,8 @@ pub enum GatewayError {
 /// Bound listeners, ready to run.
 pub struct Gateway {
     shared: Arc<Shared>,
+    /// As at the start: what it says of sockets and threads stays.
+    listen: ListenConfig,
     public: TcpListener,
     admin: TcpListener,
     certificate: Option<Arc<Certificate>>,
@@ -75,21 +77,28 @@ impl Gateway {
         let certificate = config.listen.tls.as_ref().map(Certificate::load).transpose()?;
         let (public, admin) = (bind(config.listen.public)?, bind(config.listen.admin)?);
         let metrics = Metrics::new(registry)?;
-        let shared = Shared { config, serve, probes, metrics, drain: Arc::new(Drain::default()) };
-        Ok(Self { shared: Arc::new(shared), public, admin, certificate, stopper: Stopper::default(), hook: None })
+        let listen = config.listen.clone();
+        let settings = Settings::new(config);
+        let shared = Arc::new(Shared { settings, serve, probes, metrics, drain: Arc::new(Drain::default()) });
+        Ok(Self { shared, listen, public, admin, certificate, stopper: Stopper::default(), hook: None })
     }
 
     /// Returns the address of the API; tells the port when port 0 was asked for.
     pub fn public_address(&self) -> SocketAddr {
-        self.public.local_addr().unwrap_or(self.shared.config.listen.public)
+        self.public.local_addr().unwrap_or(self.listen.public)
     }
 
     /// Returns the address of metrics and health.
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin.local_addr().unwrap_or(self.shared.config.listen.admin)
+        self.admin.local_addr().unwrap_or(self.listen.admin)
     }
 
-    /// Returns the certificate, to be reloaded while the gateway runs; none without TLS.
+    /// Returns the settings, to be replaced while the gateway runs.
+    pub fn settings(&self) -> Settings {
+        self.shared.settings.clone()
+    }
+
+    /// Returns the certificate, to be replaced while the gateway runs; none without TLS.
     pub fn certificate(&self) -> Option<Arc<Certificate>> {
         self.certificate.clone()
     }
@@ -126,7 +135,7 @@ impl Gateway {
     }
 
     fn serve(mut self, signals: bool) -> Result<(), GatewayError> {
-        let listen = &self.shared.config.listen;
+        let listen = &self.listen;
         let conf = ServerConf {
             threads: listen.thread_count(),
             work_stealing: listen.work_stealing,
@@ -141,7 +150,7 @@ impl Gateway {
         let watch = Watch {
             drain: self.shared.drain.clone(),
             serve: self.shared.serve.clone(),
-            limit: listen.drain,
+            settings: self.shared.settings.clone(),
             stopper: self.stopper.clone(),
             signals,
             hook: Mutex::new(self.hook.take()),
@@ -159,11 +168,11 @@ impl Gateway {
         let threads = server.configuration.threads;
         let proxy = Arc::new(http_proxy(&server.configuration, Api(self.shared.clone())));
         // Either one service whose threads share their work, or a service of its own for each thread.
-        let (services, each) = if self.shared.config.listen.work_stealing { (1, threads) } else { (threads, 1) };
+        let (services, each) = if self.listen.work_stealing { (1, threads) } else { (threads, 1) };
         for nth in 0..services {
             let socket = self.public.try_clone().map_err(refuse)?;
             let tls = self.certificate.as_ref().map(Certificate::settings).transpose()?;
-            let front = Front::new(proxy.clone(), self.shared.clone());
+            let front = Front::new(proxy.clone(), self.shared.clone(), &self.listen);
             server.add_service(Bound::new(format!("api-{nth}"), front, socket, tls).threads(each));
         }
         server.add_service(Bound::new("admin".to_owned(), Admin(self.shared), self.admin, None).threads(1));

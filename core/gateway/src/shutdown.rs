@@ -11,6 +11,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::Settings;
+
 /// How often a drain looks whether all is answered.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -72,7 +74,7 @@ pub(crate) type Hook = Box<dyn FnOnce() + Send>;
 pub(crate) struct Watch {
     pub(crate) drain: Arc<Drain>,
     pub(crate) serve: Arc<dyn Serve>,
-    pub(crate) limit: Duration,
+    pub(crate) settings: Settings,
     pub(crate) stopper: Stopper,
     /// Whether the process's signals count; not so where several gateways live in one process.
     pub(crate) signals: bool,
@@ -90,7 +92,8 @@ impl ShutdownSignalWatch for Watch {
     async fn recv(&self) -> ShutdownSignal {
         let mut signals = Signals::listen(self.signals);
         self.asked(&mut signals).await;
-        tracing::info!(in_flight = self.in_flight(), limit = ?self.limit, "stopping: answering what is in flight");
+        let limit = self.settings.now().listen.drain;
+        tracing::info!(in_flight = self.in_flight(), ?limit, "stopping: answering what is in flight");
         self.drain.draining.store(true, Ordering::Release);
         if let Some(hook) = self.hook.lock().take() {
             hook();
@@ -98,7 +101,7 @@ impl ShutdownSignalWatch for Watch {
         let begun = Instant::now();
         tokio::select! {
             biased;
-            () = self.idle(begun) => sleep(LINGER).await,
+            () = self.idle(begun, limit) => sleep(LINGER).await,
             () = self.asked(&mut signals) => {
                 tracing::warn!(in_flight = self.in_flight(), "stopping at once: asked a second time");
                 return ShutdownSignal::FastShutdown;
@@ -128,11 +131,11 @@ impl Watch {
         }
     }
 
-    async fn idle(&self, begun: Instant) {
-        let end = begun + self.limit;
+    async fn idle(&self, begun: Instant, limit: Duration) {
+        let end = begun + limit;
         let waiting = async {
             while self.in_flight() > 0 {
-                if begun.elapsed() * 2 > self.limit {
+                if begun.elapsed() * 2 > limit {
                     self.drain.closing.store(true, Ordering::Release);
                 }
                 sleep(LOOK).await;

@@ -51,7 +51,7 @@ pub(crate) async fn write(session: &mut ServerSession, asked: &Asked, mut stream
         let mut fragment = false;
         tokio::select! {
             biased;
-            event = stream.events.recv() => fragment = gather(&mut chunks, event, &mut stream.events, asked.tell, &mut out),
+            event = stream.events.recv() => fragment = gather(&mut chunks, event, &mut stream.events, asked.tells(), &mut out),
             gone = session.read_body_or_idle(true) => return Err(left(gone)),
             _ = tick.tick() => if std::mem::replace(&mut silent, true) { out.extend_from_slice(PING) },
         }

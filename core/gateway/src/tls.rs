@@ -13,11 +13,11 @@ use rustls::sign::CertifiedKey;
 use crate::{GatewayError, TlsConfig};
 
 /// The certificate that is shown to clients; it can be replaced while the server runs.
-pub struct Certificate {
-    cert: PathBuf,
-    key: PathBuf,
-    current: ArcSwap<CertifiedKey>,
-}
+pub struct Certificate(ArcSwap<CertifiedKey>);
+
+/// A certificate that was read, belongs to its key, and is not shown yet.
+#[derive(Debug)]
+pub struct FreshCertificate(Arc<CertifiedKey>);
 
 /// A certificate or key that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,18 +50,22 @@ impl Certificate {
     ///
     /// They cannot be read or used.
     pub fn load(config: &TlsConfig) -> Result<Arc<Self>, CertificateError> {
-        let current = ArcSwap::from_pointee(read(&config.cert, &config.key)?);
-        Ok(Arc::new(Self { cert: config.cert.clone(), key: config.key.clone(), current }))
+        let FreshCertificate(first) = Self::read(config)?;
+        Ok(Arc::new(Self(ArcSwap::new(first))))
     }
 
-    /// Reads the files again; connections that are open keep what they were shown.
+    /// Reads files without showing them to anybody yet.
     ///
     /// # Errors
     ///
-    /// They cannot be read or used; the certificate stays as it was.
-    pub fn reload(&self) -> Result<(), CertificateError> {
-        self.current.store(Arc::new(read(&self.cert, &self.key)?));
-        Ok(())
+    /// They cannot be read or used.
+    pub fn read(config: &TlsConfig) -> Result<FreshCertificate, CertificateError> {
+        Ok(FreshCertificate(Arc::new(read(&config.cert, &config.key)?)))
+    }
+
+    /// Shows another one from the next handshake on; connections that are open keep what they were shown.
+    pub fn replace(&self, FreshCertificate(fresh): FreshCertificate) {
+        self.0.store(fresh);
     }
 
     /// Returns settings for a listener that shows this certificate and offers HTTP/2.
@@ -90,13 +94,13 @@ fn read(cert: &Path, key: &Path) -> Result<CertifiedKey, CertificateError> {
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
+        Some(self.0.load_full())
     }
 }
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificate").field("cert", &self.cert).finish_non_exhaustive()
+        f.debug_struct("Certificate").finish_non_exhaustive()
     }
 }
 
@@ -122,14 +126,12 @@ mod tests {
         assert!(matches!(Certificate::load(&config), Err(CertificateError::Unreadable { .. })));
         write(&config);
         let certificate = Certificate::load(&config).unwrap();
-        let first = certificate.current.load().cert.clone();
+        let first = certificate.0.load().cert.clone();
         write(&config);
-        certificate.reload().unwrap();
-        let second = certificate.current.load().cert.clone();
-        assert_ne!(first, second);
+        certificate.replace(Certificate::read(&config).unwrap());
+        assert_ne!(certificate.0.load().cert, first);
         std::fs::write(&config.cert, "nonsense").unwrap();
-        assert!(matches!(certificate.reload(), Err(CertificateError::Empty(_))));
-        assert_eq!(certificate.current.load().cert, second);
+        assert!(matches!(Certificate::read(&config), Err(CertificateError::Empty(_))));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use btvep_domain::Credential;
 use btvep_engine::Reply;
+use btvep_gateway::GatewayConfig;
 use serde_json::json;
 use support::{Running, attribution, chat, post, prompt, soon, whole};
 
@@ -43,6 +44,22 @@ async fn attribution_can_be_switched_off() {
     assert_eq!(response.json().get("validator"), None);
     assert_eq!(response.header("x-btvep-attempts"), None);
     assert!(response.header("x-request-id").is_some());
+}
+
+#[tokio::test]
+async fn new_settings_are_for_requests_that_come_after_them() {
+    let mut gateway = Running::plain();
+    let mut client = gateway.connect().await;
+    client.send(chat(&prompt("hold"))).await;
+    let (incoming, reply) = gateway.next().await;
+    let mut config = GatewayConfig::default();
+    config.listen.attribution = false;
+    config.limits.body_bytes = prompt("echo").len();
+    gateway.settings.replace(config);
+    reply.send(Reply::Whole { answer: whole("first"), attribution: attribution(&incoming) }).unwrap();
+    assert_eq!(client.response().await.header("x-btvep-attempts"), Some("1"), "it began before");
+    assert_eq!(client.ask(chat(&prompt("echo"))).await.header("x-btvep-attempts"), None);
+    assert_eq!(client.ask(chat(&prompt("echo "))).await.status, 413);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use btvep_engine::{Reply, StreamEvent};
-use btvep_gateway::TlsConfig;
+use btvep_gateway::{Certificate, TlsConfig};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode, Version};
@@ -126,11 +126,12 @@ async fn ask_tls(gateway: &Running, trusted: &CertificateDer<'static>, h2: bool)
 async fn tls_offers_both_versions_and_takes_a_new_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let (tls, first) = certificate(folder.path());
-    let gateway = Running::start(|config| config.listen.tls = Some(tls));
+    let gateway = Running::start(|config| config.listen.tls = Some(tls.clone()));
     assert_eq!(ask_tls(&gateway, &first, true).await, Ok(Version::HTTP_2));
     assert_eq!(ask_tls(&gateway, &first, false).await, Ok(Version::HTTP_11));
     let (_, second) = certificate(folder.path());
     ask_tls(&gateway, &second, true).await.unwrap_err();
-    gateway.certificate.as_ref().unwrap().reload().unwrap();
+    let fresh = Certificate::read(&tls).unwrap();
+    gateway.certificate.as_ref().unwrap().replace(fresh);
     assert_eq!(ask_tls(&gateway, &second, true).await, Ok(Version::HTTP_2));
 }

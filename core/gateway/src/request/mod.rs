@@ -10,8 +10,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use btvep_domain::{Kind, Prompt, Rejection, Surface};
 use btvep_engine::Incoming;
 use http::{HeaderMap, header};
-use ipnet::IpNet;
 use pingora::protocols::http::ServerSession;
+
+use crate::GatewayConfig;
 
 pub(crate) use credential::credential;
 pub(crate) use route::{NoRoute, Route};
@@ -34,13 +35,13 @@ pub(crate) struct Asked {
     pub(crate) label: &'static str,
     /// Whether a browser asks, from another site.
     pub(crate) cross_origin: bool,
-    /// Whether to tell who answered.
-    pub(crate) tell: bool,
+    /// What was current when its head was read.
+    pub(crate) settings: Arc<GatewayConfig>,
 }
 
 impl Asked {
     /// Begins a request whose head was just read.
-    pub(crate) fn now(headers: &HeaderMap, tell: bool) -> Self {
+    pub(crate) fn now(headers: &HeaderMap, settings: Arc<GatewayConfig>) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             id: request_id(since),
@@ -49,8 +50,13 @@ impl Asked {
             surface: Surface::OpenAi,
             label: "none",
             cross_origin: headers.contains_key(header::ORIGIN),
-            tell,
+            settings,
         }
+    }
+
+    /// Whether to tell who answered.
+    pub(crate) fn tells(&self) -> bool {
+        self.settings.listen.attribution
     }
 
     /// Returns unix seconds, for `created`.
@@ -59,12 +65,8 @@ impl Asked {
     }
 
     /// Returns what the engine is given.
-    pub(crate) fn incoming(
-        &self,
-        session: &ServerSession,
-        trusted: &[IpNet],
-        prompt: Result<Prompt, Rejection>,
-    ) -> Incoming {
+    pub(crate) fn incoming(&self, session: &ServerSession, prompt: Result<Prompt, Rejection>) -> Incoming {
+        let trusted = &self.settings.listen.trusted_proxies;
         let headers = &session.req_header().headers;
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
         let strategy = header_text(headers, "x-btvep-strategy").filter(|text| !text.trim().is_empty());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use btvep_domain::{Answer, Choice, Credential, Delta, Kind, Rejection};
 use btvep_engine::{Attribution, Incoming, Reply, Serve};
-use btvep_gateway::{Certificate, Gateway, GatewayConfig, Probes, Stopper};
+use btvep_gateway::{Certificate, Gateway, GatewayConfig, Probes, Settings, Stopper};
 use prometheus::{Registry, TextEncoder};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -101,6 +101,7 @@ pub(crate) struct Running {
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) certificate: Option<Arc<Certificate>>,
+    pub(crate) settings: Settings,
     pub(crate) held: mpsc::UnboundedReceiver<Held>,
     pub(crate) stopper: Stopper,
     thread: Option<JoinHandle<()>>,
@@ -123,6 +124,7 @@ impl Running {
             public: gateway.public_address(),
             admin: gateway.admin_address(),
             certificate: gateway.certificate(),
+            settings: gateway.settings(),
             stopper: gateway.stopper(),
             held,
             thread: Some(std::thread::spawn(move || gateway.run_until_stopped().unwrap())),
