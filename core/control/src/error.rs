@@ -24,6 +24,9 @@ pub(crate) enum Refused {
         /// As there are.
         count: usize,
     },
+    /// The configuration is not what it should be.
+    #[error("{0}")]
+    Config(String),
     /// The store cannot.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -41,6 +44,7 @@ impl IntoResponse for Refused {
         let status = match &self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NoKey(_) | Self::NoRule { .. } => StatusCode::NOT_FOUND,
+            Self::Config(_) => StatusCode::CONFLICT,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         (status, Json(ErrorBody { error: self.to_string() })).into_response()

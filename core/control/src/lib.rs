@@ -4,6 +4,7 @@
 //! the CLI opens the store and calls the same router in its own process ([`Client`]).
 
 mod client;
+mod config;
 mod error;
 mod keys;
 mod logs;
@@ -12,6 +13,7 @@ mod socket;
 mod views;
 
 pub use client::{Client, ClientError};
+pub use config::{ConfigChange, ConfigControl, ConfigRefusal, ConfigStatus};
 pub use router::{Control, MinersView, PolicyCheck, router};
 pub use socket::{AdminSocket, SOCKET, SocketError};
 pub use views::{Deleted, KeyChange, KeyPage, KeyView, MinerView, RateLimits, Status};

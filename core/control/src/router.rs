@@ -9,8 +9,9 @@ use axum::{Json, Router};
 use btvep_domain::{Accounts, KeyPolicy, Keys, Logs};
 use tokio::sync::Mutex;
 
+use crate::config::ConfigControl;
 use crate::views::{MinerView, Status};
-use crate::{keys, logs};
+use crate::{config, keys, logs};
 
 /// Shows the miners that can be asked.
 pub trait MinersView: Send + Sync + fmt::Debug {
@@ -41,6 +42,8 @@ pub struct Control {
     pub miners: Arc<dyn MinersView>,
     /// Checks policies before they are stored.
     pub policy: Arc<dyn PolicyCheck>,
+    /// The configuration.
+    pub config: Arc<dyn ConfigControl>,
     /// Version of the program.
     pub version: &'static str,
 }
@@ -64,6 +67,8 @@ pub fn router(control: Control) -> Router {
         .route("/v1/keys/{id}", get(keys::show).patch(keys::edit).delete(keys::delete))
         .route("/v1/keys/{id}/rate-limits", get(keys::rules).post(keys::add_rule))
         .route("/v1/keys/{id}/rate-limits/{index}", axum::routing::delete(keys::delete_rule))
+        .route("/v1/config/status", get(config::status))
+        .route("/v1/config/reload", post(config::reload))
         .route("/v1/logs", post(logs::query))
         .route("/v1/miners", get(miners))
         .with_state(state)

@@ -4,7 +4,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use btvep_control::{AdminSocket, Client, ClientError, Control, MinerView, MinersView, PolicyCheck, SOCKET, router};
+use btvep_control::{
+    AdminSocket, Client, ClientError, ConfigControl, ConfigStatus, Control, MinerView, MinersView, PolicyCheck, SOCKET,
+    router,
+};
 use btvep_domain::KeyPolicy;
 use btvep_state::Memory;
 use http::{Method, StatusCode};
@@ -28,6 +31,16 @@ impl PolicyCheck for World {
     }
 }
 
+impl ConfigControl for World {
+    fn status(&self) -> Result<ConfigStatus, String> {
+        Ok(ConfigStatus { hash: "0123456789ab".to_owned(), ..ConfigStatus::default() })
+    }
+
+    fn reload(&self) -> Result<ConfigStatus, String> {
+        Err("b.toml:3: model.0.price: may not be negative".to_owned())
+    }
+}
+
 fn control() -> Control {
     let store = Arc::new(Memory::new());
     Control {
@@ -36,6 +49,7 @@ fn control() -> Control {
         logs: store,
         miners: Arc::new(World),
         policy: Arc::new(World),
+        config: Arc::new(World),
         version: "test",
     }
 }
@@ -69,6 +83,11 @@ async fn check(client: &Client) {
     assert!(status.is_client_error() && message.contains("nam"), "{message}");
     let (status, _) = refused(client.send(Method::POST, "/v1/keys", &json!({ "credits": -1 })).await);
     assert_eq!(status, StatusCode::BAD_REQUEST);
+
+    let status: Value = client.get("/v1/config/status").await.unwrap();
+    assert_eq!(status["hash"], "0123456789ab");
+    let (status, message) = refused(client.send(Method::POST, "/v1/config/reload", &json!({})).await).await;
+    assert_eq!((status, message.as_str()), (StatusCode::CONFLICT, "b.toml:3: model.0.price: may not be negative"));
 
     let rows: Value = client.send(Method::POST, "/v1/logs", &json!({})).await.unwrap();
     assert_eq!(rows, json!([]));

@@ -97,6 +97,8 @@ pub struct Verdict {
 pub struct Exchange {
     /// `req_…`, unique for ever.
     pub request_id: Arc<str>,
+    /// The configuration it is served by, in 12 hex digits.
+    pub config: Option<Arc<str>>,
     /// Unix milliseconds when it was received.
     pub received_at_ms: i64,
     /// Monotonic time when all of it had been received, since the process's own zero.

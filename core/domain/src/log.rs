@@ -37,6 +37,9 @@ pub struct LogRow {
     pub request_id: Arc<str>,
     /// Unix milliseconds when it was received.
     pub at_ms: i64,
+    /// The configuration it was served by, as `x-btvep-config` names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Arc<str>>,
     /// The key; none for a stranger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyId>,

@@ -52,6 +52,8 @@ pub struct Upstream {
 /// Everything a request needs, built from one configuration: a value, replaced whole.
 #[derive(Debug)]
 pub struct Service {
+    /// Names the configuration it was built from: the first 12 hex digits of a SHA-256.
+    pub config: Arc<str>,
     /// In the configured order.
     pub filters: Vec<Arc<dyn Filter>>,
     /// In the configured order; the first chat model serves `/chat`.

@@ -113,6 +113,7 @@ impl Bed {
             created: 0,
         };
         let service = Service {
+            config: "0123456789ab".into(),
             filters: vec![
                 note("outer", Deed::Pass),
                 Arc::new(Auth::new(Arc::clone(&store) as Arc<dyn Keys>)),

@@ -9,6 +9,7 @@ pub mod config;
 mod demo;
 mod logging;
 mod probes;
+mod reload;
 mod roster;
 mod serve;
 mod store;

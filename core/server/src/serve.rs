@@ -1,22 +1,25 @@
 //! A running server: store, engine, gateway and control plane, from start to the end of the drain.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use btvep_control::{AdminSocket, Control, router};
 use btvep_engine::dispatch::Dispatcher;
 use btvep_engine::{Engine, EngineMetrics};
-use btvep_gateway::{Gateway, GatewayConfig, ListenConfig};
+use btvep_gateway::Gateway;
 use prometheus::Registry;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tracing::{error, info};
 
-use crate::assemble::{self, Parts, Policies, ServiceMiners};
+use crate::assemble::{self, Built, Parts, ServiceMiners, ServicePolicies};
 use crate::config::Loaded;
 use crate::demo::{DemoKey, demo_key};
+use crate::logging::Level;
 use crate::probes::ServerProbes;
+use crate::reload::{self, Live, Reloader, Running};
 use crate::store::{self, Store};
 
 /// Why a server does not start; a sentence for the operator.
@@ -30,36 +33,41 @@ pub(crate) struct Server {
     store: Store,
     /// Runs what the store does beside its own threads.
     runtime: Runtime,
-    /// Keeps the devnet's miners running.
-    parts: Parts,
     /// The key to try it with, in development.
     pub(crate) demo: Option<DemoKey>,
 }
 
 impl Server {
-    /// Does everything up to listening.
+    /// Does everything up to listening; `origin` is where a reload finds the configuration: its file, and `--set`.
     ///
     /// # Errors
     ///
     /// What a start fails at, in the operator's words.
-    pub(crate) fn prepare(loaded: &Loaded) -> Result<Self, StartError> {
+    pub(crate) fn prepare(origin: (PathBuf, Vec<String>), loaded: Loaded, level: Level) -> Result<Self, StartError> {
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build()?;
-        store::check_writable(loaded)?;
-        let store = store::open(loaded)?;
+        store::check_writable(&loaded)?;
+        let store = store::open(&loaded)?;
         let mut parts = Parts::new(store.clone());
-        let service = assemble::build(loaded, &mut parts)?;
+        let Built { service, files } = assemble::build(&loaded, &mut parts)?;
         let registry = Registry::new();
         let dispatcher = Dispatcher::new();
         let metrics = Arc::new(EngineMetrics::new(&registry)?);
         let engine = Engine::new(service, Arc::clone(&dispatcher), metrics);
         let probes = ServerProbes { engine: Arc::clone(&engine), dispatcher, registry: registry.clone() };
-        let config = GatewayConfig { listen: listen(loaded), limits: loaded.config.limits.clone() };
-        let gateway = Gateway::new(config, Arc::clone(&engine) as _, Arc::new(probes), &registry)?;
+        let gateway = Gateway::new(reload::gateway(&loaded), Arc::clone(&engine) as _, Arc::new(probes), &registry)?;
         let state = loaded.state_path();
         let demo = loaded.config.dev.then(|| runtime.block_on(demo_key(&store, &state, now()))).transpose()?;
-        let control = control(loaded, &store, engine);
+        let live = Live {
+            engine: Arc::clone(&engine),
+            settings: gateway.settings(),
+            certificate: gateway.certificate(),
+            level,
+        };
+        let reloader = Arc::new(Reloader::new(origin, live, Running { loaded, files, parts }));
+        reload::follow_hangups(&runtime, &reloader)?;
+        let control = control(&store, engine, reloader);
         let control = ControlPlane::start(&runtime, AdminSocket::bind(&state)?, control);
-        Ok(Self { gateway, control, store, runtime, parts, demo })
+        Ok(Self { gateway, control, store, runtime, demo })
     }
 
     /// Returns the address of the API.
@@ -78,13 +86,12 @@ impl Server {
     ///
     /// The listeners cannot be prepared.
     pub(crate) fn run(self) -> Result<(), StartError> {
-        let Self { gateway, control, store, runtime, parts, .. } = self;
+        let Self { gateway, control, store, runtime, .. } = self;
         info!(public = %gateway.public_address(), admin = %gateway.admin_address(), "serving");
         gateway.run()?;
         control.stop(&runtime);
         flush(&runtime, &store);
         store.close();
-        drop(parts);
         info!("stopped");
         Ok(())
     }
@@ -96,24 +103,14 @@ fn flush(runtime: &Runtime, store: &Store) {
     }
 }
 
-/// Returns where to listen, with paths as seen from the working directory.
-fn listen(loaded: &Loaded) -> ListenConfig {
-    let resolver = loaded.resolver();
-    let mut listen = loaded.config.listen.clone();
-    if let Some(tls) = &mut listen.tls {
-        tls.cert = resolver.path(&tls.cert);
-        tls.key = resolver.path(&tls.key);
-    }
-    listen
-}
-
-fn control(loaded: &Loaded, store: &Store, engine: Arc<Engine>) -> Control {
+fn control(store: &Store, engine: Arc<Engine>, config: Arc<Reloader>) -> Control {
     Control {
         keys: Arc::clone(&store.keys),
         accounts: Arc::clone(&store.accounts),
         logs: Arc::clone(&store.logs),
-        miners: Arc::new(ServiceMiners(engine)),
-        policy: Arc::new(Policies::new(&loaded.config)),
+        miners: Arc::new(ServiceMiners(Arc::clone(&engine))),
+        policy: Arc::new(ServicePolicies(engine)),
+        config,
         version: env!("CARGO_PKG_VERSION"),
     }
 }

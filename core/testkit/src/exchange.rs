@@ -57,6 +57,7 @@ pub fn prompt(text: &str) -> Prompt {
 pub fn exchange() -> Exchange {
     Exchange {
         request_id: "req_test".into(),
+        config: Some("0123456789ab".into()),
         received_at_ms: 1_700_000_000_000,
         received_at: Duration::from_secs(1),
         surface: Surface::OpenAi,

@@ -33,6 +33,7 @@ fn facts(exchange: &Exchange, outcome: &Outcome, policy: ContentPolicy) -> LogRo
     LogRow {
         request_id: exchange.request_id.clone(),
         at_ms: exchange.received_at_ms,
+        config: exchange.config.clone(),
         key: exchange.key.as_ref().map(|key| key.id),
         client: exchange.client,
         surface: surface(exchange.surface).to_owned(),

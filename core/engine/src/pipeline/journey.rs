@@ -45,9 +45,14 @@ impl Journey {
         metrics: Arc<EngineMetrics>,
         (incoming, received_at): (Incoming, Duration),
     ) -> Self {
-        let attribution = Attribution { request_id: Arc::clone(&incoming.request_id), ..Attribution::default() };
+        let attribution = Attribution {
+            request_id: Arc::clone(&incoming.request_id),
+            config: Some(Arc::clone(&service.config)),
+            ..Attribution::default()
+        };
         let arrived = incoming.received_at;
-        let way_out = WayOut::new(exchange(incoming, received_at), arrived, metrics);
+        let exchange = exchange(incoming, received_at, &service.config);
+        let way_out = WayOut::new(exchange, arrived, metrics);
         let watchers =
             service.filters.iter().filter(|filter| filter.needs().answer).map(Arc::clone).collect::<Vec<_>>();
         let keep_texts = !watchers.is_empty();
@@ -171,9 +176,10 @@ pub(super) fn all_failed(attempts: &[btvep_domain::AttemptReport]) -> Rejection 
     rejection
 }
 
-fn exchange(incoming: Incoming, received_at: Duration) -> Exchange {
+fn exchange(incoming: Incoming, received_at: Duration, config: &Arc<str>) -> Exchange {
     Exchange {
         request_id: incoming.request_id,
+        config: Some(Arc::clone(config)),
         received_at_ms: incoming.received_at_ms,
         received_at,
         surface: incoming.surface,

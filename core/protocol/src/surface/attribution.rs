@@ -15,6 +15,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 pub struct Attribution {
     /// The request, as in `x-request-id`.
     pub request_id: Arc<str>,
+    /// The configuration that serves it, in 12 hex digits.
+    pub config: Option<Arc<str>>,
     /// The model's name towards clients.
     pub model: Option<Arc<str>>,
     /// The strategy that was used, such as `top_n=5`.
@@ -48,6 +50,7 @@ pub struct Attribution {
 /// The header that names the request, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+const CONFIG: HeaderName = HeaderName::from_static("x-btvep-config");
 const MODEL: HeaderName = HeaderName::from_static("x-btvep-model");
 const STRATEGY: HeaderName = HeaderName::from_static("x-btvep-strategy");
 const STRATEGY_SOURCE: HeaderName = HeaderName::from_static("x-btvep-strategy-source");
@@ -66,7 +69,7 @@ const LEFT: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
 
 /// Every header of this module and `retry-after`, as `access-control-expose-headers` names them to browsers.
-pub const EXPOSED_HEADERS: &str = "x-request-id, x-should-retry, retry-after, x-btvep-model, x-btvep-strategy, \
+pub const EXPOSED_HEADERS: &str = "x-request-id, x-should-retry, retry-after, x-btvep-config, x-btvep-model, x-btvep-strategy, \
      x-btvep-strategy-source, x-btvep-uid, x-btvep-hotkey, x-btvep-miner-latency-ms, x-btvep-ttft-ms, \
      x-btvep-attempts, x-btvep-overhead-ms, x-btvep-credits-charged, x-btvep-credits-remaining, \
      x-btvep-metagraph-block, x-btvep-metagraph-age-ms, x-ratelimit-limit-requests, \
@@ -80,6 +83,7 @@ impl Attribution {
                 put(name, value);
             }
         };
+        text(CONFIG, self.config.as_deref());
         text(MODEL, self.model.as_deref());
         text(STRATEGY, self.strategy.as_deref());
         text(STRATEGY_SOURCE, self.strategy_source.map(source_name));
@@ -123,6 +127,7 @@ impl Serialize for Attribution {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("request_id", &*self.request_id)?;
+        entry(&mut map, "config", self.config.as_deref())?;
         entry(&mut map, "model", self.model.as_deref())?;
         entry(&mut map, "strategy", self.strategy.as_deref())?;
         entry(&mut map, "strategy_source", self.strategy_source.map(source_name))?;
@@ -242,7 +247,7 @@ mod tests {
 
     #[test]
     fn browsers_may_read_every_header() {
-        let names = [MODEL, STRATEGY, STRATEGY_SOURCE, UID, HOTKEY, MINER_LATENCY, TTFT, ATTEMPTS, OVERHEAD];
+        let names = [CONFIG, MODEL, STRATEGY, STRATEGY_SOURCE, UID, HOTKEY, MINER_LATENCY, TTFT, ATTEMPTS, OVERHEAD];
         let more = [CHARGED, REMAINING, BLOCK, AGE, LIMIT, LEFT, RESET, REQUEST_ID];
         for name in names.iter().chain(&more) {
             assert!(EXPOSED_HEADERS.split(", ").any(|exposed| exposed.trim() == name.as_str()), "{name}");

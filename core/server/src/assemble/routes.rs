@@ -1,6 +1,7 @@
 //! Makes subnets, upstreams and models.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,20 +11,29 @@ use btvep_engine::{Subnet, Upstream};
 use btvep_protocol::openai::OpenAi;
 
 use super::{Parts, signer};
-use crate::config::{Addresses, FileMetagraph, LoadError, Loaded, MetagraphConfig, ModelConfig, SubnetConfig};
+use crate::config::{
+    Addresses, FileMetagraph, Fingerprint, LoadError, Loaded, MetagraphConfig, ModelConfig, SubnetConfig,
+};
 use crate::roster;
+
+/// Every subnet by its name, and the files that were read for them.
+#[derive(Debug, Default)]
+pub(super) struct Subnets {
+    pub(super) subnets: BTreeMap<Arc<str>, Arc<Subnet>>,
+    pub(super) files: Vec<(PathBuf, Fingerprint)>,
+}
 
 /// Makes every subnet; starts the devnet when one is served by it.
 ///
 /// # Errors
 ///
 /// The hotkey, a protocol's settings or a metagraph cannot be used.
-pub(super) fn subnets(loaded: &Loaded, parts: &mut Parts) -> Result<BTreeMap<Arc<str>, Arc<Subnet>>, LoadError> {
-    let mut subnets = BTreeMap::new();
+pub(super) fn subnets(loaded: &Loaded, parts: &mut Parts) -> Result<Subnets, LoadError> {
+    let mut made = Subnets::default();
     // A hotkey that is configured must be readable even while nobody needs it.
     let signer = signer::read(loaded)?;
     let (Some(signer), Some(validator)) = (signer, &loaded.config.validator) else {
-        return Ok(subnets);
+        return Ok(made);
     };
     let nonces = parts.nonces(validator.node_id).map_err(|error| loaded.source.refuse(&error))?;
     for (at, config) in loaded.config.subnet.iter().enumerate() {
@@ -32,7 +42,7 @@ pub(super) fn subnets(loaded: &Loaded, parts: &mut Parts) -> Result<BTreeMap<Arc
         let subnet = Subnet {
             name: config.name.as_str().into(),
             netuid: NetUid(config.netuid),
-            source: source(loaded, parts, at, config)?,
+            source: source(loaded, parts, (at, config), &mut made.files)?,
             protocol,
             nonces: Arc::clone(&nonces),
             addresses: match config.addresses {
@@ -45,16 +55,16 @@ pub(super) fn subnets(loaded: &Loaded, parts: &mut Parts) -> Result<BTreeMap<Arc
             // Neither a file nor the devnet grows old.
             max_age: None,
         };
-        subnets.insert(Arc::clone(&subnet.name), Arc::new(subnet));
+        made.subnets.insert(Arc::clone(&subnet.name), Arc::new(subnet));
     }
-    Ok(subnets)
+    Ok(made)
 }
 
 fn source(
     loaded: &Loaded,
     parts: &mut Parts,
-    at: usize,
-    config: &SubnetConfig,
+    (at, config): (usize, &SubnetConfig),
+    files: &mut Vec<(PathBuf, Fingerprint)>,
 ) -> Result<Arc<dyn MetagraphSource>, LoadError> {
     let netuid = NetUid(config.netuid);
     match &config.metagraph {
@@ -62,7 +72,9 @@ fn source(
             let file = loaded.resolver().path(path);
             let read = FileMetagraph::read(&file, netuid, now_ms());
             let path = format!("subnet.{at}.metagraph.path");
-            Ok(Arc::new(read.map_err(|error| loaded.source.error(&path, error.to_string()))?))
+            let read = read.map_err(|error| loaded.source.error(&path, error.to_string()))?;
+            files.push((file, read.fingerprint()));
+            Ok(Arc::new(read))
         }
         MetagraphConfig::Devnet {} => {
             let devnet = loaded.config.devnet.clone().unwrap_or_default();

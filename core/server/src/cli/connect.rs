@@ -7,8 +7,9 @@ use btvep_control::{AdminSocket, Client, Control, router};
 
 use super::args::Globals;
 use super::failure::Failure;
-use crate::assemble::{Policies, StoppedMiners};
+use crate::assemble::{StoppedMiners, StoppedPolicies};
 use crate::config::Loaded;
+use crate::reload::StoppedConfig;
 use crate::store;
 
 /// How often a store that is in use is asked for again: another command has it for a moment.
@@ -39,7 +40,8 @@ pub(super) async fn control(globals: &Globals) -> Result<Client, Failure> {
         keys: store.keys,
         accounts: store.accounts,
         logs: store.logs,
-        policy: Arc::new(Policies::new(&loaded.config)),
+        policy: Arc::new(StoppedPolicies::new(&loaded.config)),
+        config: Arc::new(StoppedConfig),
         miners: Arc::new(StoppedMiners(loaded)),
         version: env!("CARGO_PKG_VERSION"),
     })))

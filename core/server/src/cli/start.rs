@@ -30,11 +30,13 @@ struct Started {
 /// Prints where it serves, and serves.
 pub(super) fn run(globals: &Globals, output: Output) -> Result<(), Failure> {
     let loaded = Loaded::read(&globals.config, &globals.set)?;
-    logging::init(&loaded.config.log).map_err(|message| loaded.source.error("log.level", message))?;
-    let server = Server::prepare(&loaded).map_err(|error| Failure::new(error.to_string()))?;
-    let scheme = if loaded.config.listen.tls.is_some() { "https" } else { "http" };
-    let public = format!("{scheme}://{}", reachable(server.public()));
+    let level = logging::init(&loaded.config.log).map_err(|message| loaded.source.error("log.level", message))?;
+    let is_tls = loaded.config.listen.tls.is_some();
     let model = loaded.config.model.first().map(|model| model.id.clone()).unwrap_or_default();
+    let origin = (globals.config.clone(), globals.set.clone());
+    let server = Server::prepare(origin, loaded, level).map_err(|error| Failure::new(error.to_string()))?;
+    let scheme = if is_tls { "https" } else { "http" };
+    let public = format!("{scheme}://{}", reachable(server.public()));
     let started = Started {
         admin: format!("http://{}", reachable(server.admin())),
         demo_key: server.demo.as_ref().and_then(|demo| demo.made.as_ref()).map(|key| key.expose().to_owned()),

@@ -5,6 +5,7 @@
 
 mod check;
 mod edit;
+mod fingerprint;
 mod log;
 mod neurons;
 mod pipeline;
@@ -25,6 +26,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use edit::{EditError, Edits};
+pub use fingerprint::Fingerprint;
 pub use log::{LogConfig, LogFormat};
 pub use neurons::{FileMetagraph, NeuronConfig, NeuronsFile};
 pub use pipeline::{FiltersConfig, PipelineConfig, StrategiesConfig};

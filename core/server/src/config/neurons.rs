@@ -9,6 +9,7 @@ use btvep_domain::{Hotkey, Incentive, Metagraph, MetagraphSource, NetUid, Neuron
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Fingerprint;
 use super::source::{LoadError, Source};
 
 /// A file of neurons: `[[neuron]]` each.
@@ -66,7 +67,10 @@ const fn yes() -> bool {
 
 /// A metagraph that stays as its file was.
 #[derive(Debug)]
-pub struct FileMetagraph(Arc<Metagraph>);
+pub struct FileMetagraph {
+    metagraph: Arc<Metagraph>,
+    fingerprint: Fingerprint,
+}
 
 impl FileMetagraph {
     /// Reads the file.
@@ -85,13 +89,18 @@ impl FileMetagraph {
         let neurons = neurons.into_iter().map(Neuron::from).collect();
         let metagraph =
             Metagraph::new(netuid, 0, now_ms, neurons).map_err(|error| source.error("neuron", error.to_string()))?;
-        Ok(Self(Arc::new(metagraph)))
+        Ok(Self { metagraph: Arc::new(metagraph), fingerprint: Fingerprint::of(source.text().as_bytes()) })
+    }
+
+    /// Returns the fingerprint of the file as it was read.
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 }
 
 impl MetagraphSource for FileMetagraph {
     fn newest(&self) -> Option<Arc<Metagraph>> {
-        Some(Arc::clone(&self.0))
+        Some(Arc::clone(&self.metagraph))
     }
 }
 

@@ -7,7 +7,7 @@ use btvep_domain::ConfigError;
 use serde::de::DeserializeOwned;
 use toml_edit::{Document, Item, TableLike};
 
-use super::wording;
+use super::{Fingerprint, wording};
 
 /// A configuration cannot be used: where, which key, and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,7 @@ struct Override {
 pub struct Source {
     file: PathBuf,
     document: Document<String>,
+    sets: Vec<String>,
     overrides: Vec<Override>,
 }
 
@@ -87,12 +88,18 @@ impl Source {
             message: error.message().lines().collect::<Vec<_>>().join("; "),
         })?;
         let overrides = sets.iter().map(|set| parse_set(set)).collect::<Result<_, _>>()?;
-        Ok(Self { file: file.to_owned(), document, overrides })
+        Ok(Self { file: file.to_owned(), document, sets: sets.to_vec(), overrides })
     }
 
     /// Returns the file's text.
     pub fn text(&self) -> &str {
         self.document.raw()
+    }
+
+    /// Returns the fingerprint of each part: the text, then every `--set`.
+    pub fn fingerprints(&self) -> (Fingerprint, impl Iterator<Item = Fingerprint>) {
+        let sets = self.sets.iter().map(|set| Fingerprint::of(format!("--set {set}").as_bytes()));
+        (Fingerprint::of(self.text().as_bytes()), sets)
     }
 
     /// Returns the folder that relative paths of this configuration are relative to.

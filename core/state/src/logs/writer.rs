@@ -221,6 +221,7 @@ fn gap_row(at_ms: i64, missing: u64) -> LogRow {
     LogRow {
         request_id: format!("gap_{at_ms}").into(),
         at_ms,
+        config: None,
         key: None,
         client: None,
         surface: String::new(),

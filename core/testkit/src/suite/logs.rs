@@ -10,6 +10,7 @@ pub fn row(request_id: &str, at_ms: i64) -> LogRow {
     LogRow {
         request_id: request_id.into(),
         at_ms,
+        config: None,
         key: None,
         client: None,
         surface: "openai".to_owned(),

@@ -21,6 +21,7 @@ fn service() -> Service {
     };
     let store = Arc::new(Memory::new());
     Service {
+        config: "0123456789ab".into(),
         filters: Vec::new(),
         models: vec![
             model("sn1", Route::Subnet("sn1".into()), None),
