@@ -46,8 +46,10 @@ def serve(tmp_path_factory):
     """Starts servers; at the end each must still live, and end in order when told to."""
     servers = []
 
-    def start(settings=None, **options):
-        servers.append(Server(tmp_path_factory.mktemp("btvep"), settings, **options).start())
+    def start(settings=None, prepare=lambda folder: None, **options):
+        folder = tmp_path_factory.mktemp("btvep")
+        prepare(folder)
+        servers.append(Server(folder, settings, **options).start())
         return servers[-1]
 
     yield start

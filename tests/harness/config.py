@@ -27,7 +27,7 @@ def neurons(path, miners):
         if not isinstance(miner, dict):
             miner = {"hotkey": miner.hotkey, "ip": "127.0.0.1", "port": miner.port}
         rows.append({"uid": uid, "hotkey": miner["hotkey"], "axon": f"{miner['ip']}:{miner['port']}",
-                     "incentive": 60_000 - 100 * uid, "stake": 0, "validator_permit": False})
+                     "incentive": max(60_000 - 100 * uid, 0), "stake": 0, "validator_permit": False})
     return write(path, {"neuron": rows})
 
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Refused;
@@ -26,6 +27,27 @@ pub trait ConfigControl: Send + Sync + fmt::Debug {
     ///
     /// They cannot be used, with file, line, key and what would be right; what served goes on serving.
     fn reload(&self) -> Result<ConfigStatus, String>;
+
+    /// Returns the configurations that served last, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read.
+    fn history(&self) -> Result<Vec<ConfigVersion>, String>;
+
+    /// Puts one that served before in the place of the file, and serves by it.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that number, it cannot be used any more, or the file cannot be written; nothing is changed.
+    fn rollback(&self, number: u64) -> Result<ConfigVersion, String>;
+
+    /// Returns how a file that could take the place of the configuration differs from what serves.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be used, with file, line, key and what would be right.
+    fn diff(&self, candidate: &ConfigCandidate) -> Result<Vec<ConfigChange>, String>;
 }
 
 /// Which configuration serves, since when, and what the files say that does not.
@@ -64,6 +86,29 @@ pub struct ConfigChange {
     pub after: Option<String>,
 }
 
+/// A configuration that has served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigVersion {
+    /// Its number; they rise.
+    pub number: u64,
+    /// Unix milliseconds when it was taken over.
+    pub at_ms: i64,
+    /// As `x-btvep-config` named it then; the files that it names may have changed since.
+    pub hash: String,
+    /// Length of its text.
+    pub bytes: u64,
+}
+
+/// A file that could take the place of the configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigCandidate {
+    /// Its name; relative paths within it are relative to it.
+    pub file: PathBuf,
+    /// What stands in it.
+    pub text: String,
+}
+
 /// A configuration that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigRefusal {
@@ -81,6 +126,26 @@ pub(crate) async fn status(State(operations): Shared) -> Result<Json<ConfigStatu
 
 pub(crate) async fn reload(State(operations): Shared) -> Result<Json<ConfigStatus>, Refused> {
     blocking(&operations.control.config, |config| config.reload()).await
+}
+
+pub(crate) async fn history(State(operations): Shared) -> Result<Json<Vec<ConfigVersion>>, Refused> {
+    blocking(&operations.control.config, |config| config.history()).await
+}
+
+pub(crate) async fn rollback(
+    State(operations): Shared,
+    number: Result<Path<u64>, PathRejection>,
+) -> Result<Json<ConfigVersion>, Refused> {
+    let Path(number) = number?;
+    blocking(&operations.control.config, move |config| config.rollback(number)).await
+}
+
+pub(crate) async fn diff(
+    State(operations): Shared,
+    candidate: Result<Json<ConfigCandidate>, JsonRejection>,
+) -> Result<Json<Vec<ConfigChange>>, Refused> {
+    let Json(candidate) = candidate?;
+    blocking(&operations.control.config, move |config| config.diff(&candidate)).await
 }
 
 /// Runs an operation where it may block.

@@ -13,7 +13,7 @@ mod socket;
 mod views;
 
 pub use client::{Client, ClientError};
-pub use config::{ConfigChange, ConfigControl, ConfigRefusal, ConfigStatus};
+pub use config::{ConfigCandidate, ConfigChange, ConfigControl, ConfigRefusal, ConfigStatus, ConfigVersion};
 pub use router::{Control, MinersView, PolicyCheck, router};
 pub use socket::{AdminSocket, SOCKET, SocketError};
 pub use views::{Deleted, KeyChange, KeyPage, KeyView, MinerView, RateLimits, Status};

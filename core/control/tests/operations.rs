@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use btvep_control::{
-    AdminSocket, Client, ClientError, ConfigControl, ConfigStatus, Control, MinerView, MinersView, PolicyCheck, SOCKET,
-    router,
+    AdminSocket, Client, ClientError, ConfigCandidate, ConfigChange, ConfigControl, ConfigStatus, ConfigVersion,
+    Control, MinerView, MinersView, PolicyCheck, SOCKET, router,
 };
 use btvep_domain::KeyPolicy;
 use btvep_state::Memory;
@@ -39,6 +39,18 @@ impl ConfigControl for World {
     fn reload(&self) -> Result<ConfigStatus, String> {
         Err("b.toml:3: model.0.price: may not be negative".to_owned())
     }
+
+    fn history(&self) -> Result<Vec<ConfigVersion>, String> {
+        Ok(Vec::new())
+    }
+
+    fn rollback(&self, number: u64) -> Result<ConfigVersion, String> {
+        Ok(ConfigVersion { number, at_ms: 1, hash: "0123456789ab".to_owned(), bytes: 2 })
+    }
+
+    fn diff(&self, candidate: &ConfigCandidate) -> Result<Vec<ConfigChange>, String> {
+        Ok(vec![ConfigChange { path: candidate.text.clone(), before: None, after: None }])
+    }
 }
 
 fn control() -> Control {
@@ -61,7 +73,35 @@ fn refused(asked: Result<Value, ClientError>) -> (StatusCode, String) {
     }
 }
 
-#[expect(clippy::cognitive_complexity, reason = "one operation after the other, each with what it must say")]
+async fn check_config(client: &Client) {
+    let status: Value = client.get("/v1/config/status").await.unwrap();
+    assert_eq!(status["hash"], "0123456789ab");
+    let (status, message) = refused(client.send(Method::POST, "/v1/config/reload", &json!({})).await);
+    assert_eq!((status, message.as_str()), (StatusCode::CONFLICT, "b.toml:3: model.0.price: may not be negative"));
+    let back: Value = client.send(Method::POST, "/v1/config/rollback/7", &json!({})).await.unwrap();
+    assert_eq!(back["number"], 7);
+    let candidate = json!({ "file": "new.toml", "text": "x" });
+    let diff: Value = client.send(Method::POST, "/v1/config/diff", &candidate).await.unwrap();
+    assert_eq!(diff[0]["path"], "x");
+}
+
+async fn check_rules(client: &Client, path: &str) {
+    let rule = json!({ "times": 1, "seconds": 2 });
+    let rules: Value = client.send(Method::POST, &format!("{path}/rate-limits"), &rule).await.unwrap();
+    assert_eq!(rules["rate_limits"], json!([rule]));
+    let (status, _) = refused(client.delete(&format!("{path}/rate-limits/7")).await);
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+async fn check_refusals(client: &Client, path: &str) {
+    let (status, message) = refused(client.send(Method::PATCH, path, &json!({ "models": ["gone"] })).await);
+    assert_eq!((status, message.as_str()), (StatusCode::BAD_REQUEST, "there is no model `gone`"));
+    let (status, message) = refused(client.send(Method::PATCH, path, &json!({ "nam": "b" })).await);
+    assert!(status.is_client_error() && message.contains("nam"), "{message}");
+    let (status, _) = refused(client.send(Method::POST, "/v1/keys", &json!({ "credits": -1 })).await);
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+}
+
 async fn check(client: &Client) {
     let made: Value = client.send(Method::POST, "/v1/keys", &json!({ "name": "a", "credits": 2.5 })).await.unwrap();
     let path = format!("/v1/keys/{}", made["id"].as_str().unwrap());
@@ -71,23 +111,9 @@ async fn check(client: &Client) {
     assert_eq!((&edited["name"], &edited["max_top_n"], &edited["credits"]), (&json!("a"), &json!(3), &Value::Null));
     assert_eq!(edited.get("key"), None);
 
-    let rule = json!({ "times": 1, "seconds": 2 });
-    let rules: Value = client.send(Method::POST, &format!("{path}/rate-limits"), &rule).await.unwrap();
-    assert_eq!(rules["rate_limits"], json!([rule]));
-    let (status, _) = refused(client.delete(&format!("{path}/rate-limits/7")).await);
-    assert_eq!(status, StatusCode::NOT_FOUND);
-
-    let (status, message) = refused(client.send(Method::PATCH, &path, &json!({ "models": ["gone"] })).await);
-    assert_eq!((status, message.as_str()), (StatusCode::BAD_REQUEST, "there is no model `gone`"));
-    let (status, message) = refused(client.send(Method::PATCH, &path, &json!({ "nam": "b" })).await);
-    assert!(status.is_client_error() && message.contains("nam"), "{message}");
-    let (status, _) = refused(client.send(Method::POST, "/v1/keys", &json!({ "credits": -1 })).await);
-    assert_eq!(status, StatusCode::BAD_REQUEST);
-
-    let status: Value = client.get("/v1/config/status").await.unwrap();
-    assert_eq!(status["hash"], "0123456789ab");
-    let (status, message) = refused(client.send(Method::POST, "/v1/config/reload", &json!({})).await).await;
-    assert_eq!((status, message.as_str()), (StatusCode::CONFLICT, "b.toml:3: model.0.price: may not be negative"));
+    check_rules(client, &path).await;
+    check_refusals(client, &path).await;
+    check_config(client).await;
 
     let rows: Value = client.send(Method::POST, "/v1/logs", &json!({})).await.unwrap();
     assert_eq!(rows, json!([]));

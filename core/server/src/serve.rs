@@ -19,7 +19,7 @@ use crate::config::Loaded;
 use crate::demo::{DemoKey, demo_key};
 use crate::logging::Level;
 use crate::probes::ServerProbes;
-use crate::reload::{self, Live, Reloader, Running};
+use crate::reload::{self, Live, Reloader, Running, Watching};
 use crate::store::{self, Store};
 
 /// Why a server does not start; a sentence for the operator.
@@ -33,6 +33,7 @@ pub(crate) struct Server {
     store: Store,
     /// Runs what the store does beside its own threads.
     runtime: Runtime,
+    watching: Watching,
     /// The key to try it with, in development.
     pub(crate) demo: Option<DemoKey>,
 }
@@ -63,11 +64,12 @@ impl Server {
             certificate: gateway.certificate(),
             level,
         };
-        let reloader = Arc::new(Reloader::new(origin, live, Running { loaded, files, parts }));
+        let reloader = Arc::new(Reloader::new(origin, live, Running::new(loaded, files, parts), &registry)?);
         reload::follow_hangups(&runtime, &reloader)?;
+        let watching = Watching::start(Arc::clone(&reloader))?;
         let control = control(&store, engine, reloader);
         let control = ControlPlane::start(&runtime, AdminSocket::bind(&state)?, control);
-        Ok(Self { gateway, control, store, runtime, demo })
+        Ok(Self { gateway, control, store, runtime, watching, demo })
     }
 
     /// Returns the address of the API.
@@ -86,9 +88,10 @@ impl Server {
     ///
     /// The listeners cannot be prepared.
     pub(crate) fn run(self) -> Result<(), StartError> {
-        let Self { gateway, control, store, runtime, .. } = self;
+        let Self { gateway, control, store, runtime, watching, .. } = self;
         info!(public = %gateway.public_address(), admin = %gateway.admin_address(), "serving");
         gateway.run()?;
+        drop(watching);
         control.stop(&runtime);
         flush(&runtime, &store);
         store.close();

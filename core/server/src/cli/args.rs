@@ -76,6 +76,22 @@ pub(super) enum ConfigCommand {
     },
     /// Does everything that `start` does before it listens
     Check,
+    /// Shows which configuration the running server serves by, and what it refused
+    Status,
+    /// Lets the running server read its files again
+    Reload,
+    /// Shows the configurations that served last
+    History,
+    /// Puts one that served before in the place of the file; a running server serves by it
+    Rollback {
+        /// Its number, as `history` shows it
+        number: u64,
+    },
+    /// Shows how a file that could take the place of the configuration differs from what serves
+    Diff {
+        /// The file
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -5,18 +5,19 @@ use serde_json::json;
 use super::args::{ConfigCommand, Globals};
 use super::failure::Failure;
 use super::output::Output;
+use super::serving;
 use crate::assemble;
 use crate::config::{Edits, Loaded};
 
 /// Carries out a command.
-pub(super) fn run(globals: &Globals, output: Output, command: ConfigCommand) -> Result<(), Failure> {
+pub(super) async fn run(globals: &Globals, output: Output, command: ConfigCommand) -> Result<(), Failure> {
     match command {
         ConfigCommand::Get { key } => get(globals, output, key.as_deref()),
         ConfigCommand::Set { key, value } => {
             let mut edits = Edits::read(&globals.config)?;
             edits.set(&key, &value)?;
             edits.write(&globals.config)?;
-            output.note("the configuration was changed; a running server follows at its next start");
+            serving::follow(globals, output).await?;
             get(&Globals { set: Vec::new(), ..globals.clone() }, output, Some(&key))
         }
         ConfigCommand::Check => {
@@ -25,6 +26,11 @@ pub(super) fn run(globals: &Globals, output: Output, command: ConfigCommand) -> 
             let file = globals.config.display().to_string();
             output.value(&json!({ "ok": true, "file": file }), |_| format!("{file}: ok"))
         }
+        ConfigCommand::Status => serving::status(globals, output).await,
+        ConfigCommand::Reload => serving::reload(globals, output).await,
+        ConfigCommand::History => serving::history(globals, output).await,
+        ConfigCommand::Rollback { number } => serving::rollback(globals, output, number).await,
+        ConfigCommand::Diff { file } => serving::diff(globals, output, &file).await,
     }
 }
 

@@ -13,6 +13,7 @@ mod logs;
 mod miners;
 mod output;
 mod ratelimit;
+mod serving;
 mod start;
 mod when;
 mod wish;
@@ -47,7 +48,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Key(command) => block_on(key::run(&globals, output, command)),
         Command::Ratelimit(command) => block_on(ratelimit::run(&globals, output, command)),
         Command::Logs(arguments) => block_on(logs::run(&globals, output, arguments)),
-        Command::Config(command) => config::run(&globals, output, command),
+        Command::Config(command) => block_on(config::run(&globals, output, command)),
         Command::Miners(arguments) => block_on(miners::run(&globals, output, &arguments)),
         Command::Devnet(arguments) => block_on(devnet::run(&globals, output, &arguments)),
         Command::Completions { shell } => {

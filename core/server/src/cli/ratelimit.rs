@@ -11,6 +11,7 @@ use super::connect;
 use super::failure::Failure;
 use super::key::path;
 use super::output::{Output, table};
+use super::serving;
 use crate::config::{Edits, Loaded};
 
 /// Where the defaults stand in the configuration.
@@ -65,7 +66,7 @@ pub(super) async fn run(globals: &Globals, output: Output, command: RatelimitCom
     };
     let rules = match key {
         Some(key) => of_key(globals, output, &path(&key), &command).await?,
-        None => of_file(globals, output, &command)?,
+        None => of_file(globals, output, &command).await?,
     };
     let numbered: Vec<Numbered> = rules
         .into_iter()
@@ -102,7 +103,7 @@ async fn of_key(
     Ok(rate_limits.unwrap_or_default())
 }
 
-fn of_file(globals: &Globals, output: Output, command: &RatelimitCommand) -> Result<Vec<RateRule>, Failure> {
+async fn of_file(globals: &Globals, output: Output, command: &RatelimitCommand) -> Result<Vec<RateRule>, Failure> {
     let file = &globals.config;
     if !matches!(command, RatelimitCommand::List { .. }) {
         let mut edits = Edits::read(file)?;
@@ -114,7 +115,7 @@ fn of_file(globals: &Globals, output: Output, command: &RatelimitCommand) -> Res
             RatelimitCommand::List { .. } => {}
         }
         edits.write(file)?;
-        output.note("the configuration was changed; a running server follows at its next start");
+        serving::follow(globals, output).await?;
         return Ok(Loaded::read(file, &[])?.config.filters.rate_limit.default);
     }
     Ok(Loaded::read(file, &globals.set)?.config.filters.rate_limit.default)

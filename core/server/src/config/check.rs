@@ -1,6 +1,7 @@
 //! Rules between the parts of a configuration: references, duplicates, what goes together.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use btvep_domain::{ConfigError, Credits};
 use btvep_plugins::RateLimit;
@@ -14,6 +15,9 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     config.listen.validate("listen")?;
     config.limits.validate("limits")?;
     config.pipeline.check()?;
+    if config.reload.poll < Duration::from_millis(100) {
+        return refuse("reload.poll", "must be at least 100ms");
+    }
     // Made and dropped: only the components know what of their settings they cannot use.
     RateLimit::new(&config.filters.rate_limit)?;
     DefaultStrategy::new(&config.strategies.default)?;

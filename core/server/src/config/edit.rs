@@ -1,6 +1,8 @@
 //! Changes a configuration file in place: comments and order stay, and only a valid result is written.
 
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use toml_edit::{DocumentMut, InlineTable, Item, Value};
@@ -171,11 +173,15 @@ fn to_edit(value: &toml::Value) -> Value {
     value.to_string().parse().unwrap_or_else(|_| Value::from(value.to_string()))
 }
 
-/// Puts new content in a file's place in one step; its mode stays.
-fn replace(file: &Path, content: &[u8]) -> std::io::Result<()> {
+/// Puts new content in a file's place in one step; its mode stays. A file that is gone is made again.
+///
+/// # Errors
+///
+/// It cannot be written; the file is as it was.
+pub(crate) fn replace(file: &Path, content: &[u8]) -> std::io::Result<()> {
     // Through a link, the file itself is replaced and the link stays.
-    let file = std::fs::canonicalize(file)?;
-    let mode = std::fs::metadata(&file)?.permissions();
+    let file = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let mode = std::fs::metadata(&file).map_or(Permissions::from_mode(0o600), |old| old.permissions());
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let beside = file.with_file_name(name);

@@ -6,10 +6,12 @@
 mod check;
 mod edit;
 mod fingerprint;
+mod glimpse;
 mod log;
 mod neurons;
 mod pipeline;
 mod protocol;
+mod reload;
 mod routes;
 mod secrets;
 mod source;
@@ -31,6 +33,7 @@ pub use log::{LogConfig, LogFormat};
 pub use neurons::{FileMetagraph, NeuronConfig, NeuronsFile};
 pub use pipeline::{FiltersConfig, PipelineConfig, StrategiesConfig};
 pub use protocol::ProtocolConfig;
+pub use reload::ReloadConfig;
 pub use routes::{Addresses, DeadlinesConfig, MetagraphConfig, ModelConfig, SubnetConfig, UpstreamConfig};
 pub use secrets::Resolver;
 pub use source::{LoadError, Place, Source};
@@ -79,6 +82,9 @@ pub struct Config {
     /// What the process says of itself.
     #[serde(default)]
     pub log: LogConfig,
+    /// How a changed configuration is noticed.
+    #[serde(default)]
+    pub reload: ReloadConfig,
 }
 
 /// A configuration that was read and whose references and rules hold.
@@ -120,6 +126,19 @@ impl Loaded {
         Resolver::new(self.source.folder())
     }
 
+    /// Returns every file whose change is a change of the configuration: itself, the neurons files it names,
+    /// certificate and key.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let neurons = self.config.subnet.iter().filter_map(|subnet| match &subnet.metagraph {
+            MetagraphConfig::File { path } => Some(path),
+            MetagraphConfig::Devnet {} => None,
+        });
+        let tls = self.config.listen.tls.iter().flat_map(|tls| [&tls.cert, &tls.key]);
+        let resolver = self.resolver();
+        let named = neurons.chain(tls).map(|path| resolver.path(path));
+        std::iter::once(self.source.file().to_owned()).chain(named).collect()
+    }
+
     /// Returns the folder of the store.
     pub fn state_path(&self) -> PathBuf {
         self.resolver().path(&self.config.state.path)
@@ -127,6 +146,8 @@ impl Loaded {
 }
 
 pub(crate) use check::wallet_parts;
+pub(crate) use edit::replace;
+pub(crate) use glimpse::state_path;
 pub(crate) use wording::{reword, suggestion};
 
 #[cfg(test)]

@@ -47,9 +47,9 @@ impl fmt::Display for Place {
 
 /// One `path.to.key=VALUE`.
 #[derive(Clone, Debug)]
-struct Override {
-    path: Vec<String>,
-    value: toml::Value,
+pub(super) struct Override {
+    pub(super) path: Vec<String>,
+    pub(super) value: toml::Value,
 }
 
 /// The text of a configuration, parsed, with the overrides of the command line.
@@ -91,6 +91,11 @@ impl Source {
         Ok(Self { file: file.to_owned(), document, sets: sets.to_vec(), overrides })
     }
 
+    /// Returns the file, as named by the operator.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Returns the file's text.
     pub fn text(&self) -> &str {
         self.document.raw()
@@ -104,7 +109,12 @@ impl Source {
 
     /// Returns the folder that relative paths of this configuration are relative to.
     pub fn folder(&self) -> PathBuf {
-        match self.file.parent() {
+        Self::folder_of(&self.file)
+    }
+
+    /// Returns the folder of a configuration file.
+    pub(super) fn folder_of(file: &Path) -> PathBuf {
+        match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
         }
@@ -176,7 +186,7 @@ impl Source {
 }
 
 /// Splits `path.to.key=VALUE`; a value that is no TOML is a string.
-fn parse_set(set: &str) -> Result<Override, LoadError> {
+pub(super) fn parse_set(set: &str) -> Result<Override, LoadError> {
     let refuse = |message: &str| LoadError { place: Place::Set, path: set.to_owned(), message: message.to_owned() };
     let (path, value) = set.split_once('=').ok_or_else(|| refuse("expected path.to.key=VALUE"))?;
     let path: Vec<String> = path.trim().split('.').map(str::to_owned).collect();
@@ -196,7 +206,7 @@ pub(super) fn parse_value(text: &str) -> toml::Value {
     }
 }
 
-fn place_at(at: &mut toml::Value, path: &[String], value: toml::Value) -> Result<(), String> {
+pub(super) fn place_at(at: &mut toml::Value, path: &[String], value: toml::Value) -> Result<(), String> {
     let Some((key, rest)) = path.split_first() else {
         *at = value;
         return Ok(());

@@ -1,30 +1,43 @@
 //! The one way from files to what serves, while it serves: read, check, build all of it, then swap; else what served
 //! goes on serving and the reason is kept.
+//!
+//! `watch`, `signal` and `operations` are who asks for it; `record` keeps what came of it.
 
 mod change;
+mod files;
+mod history;
+mod metrics;
+mod operations;
+mod record;
 mod restart;
 mod signal;
 mod stopped;
 mod trigger;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use btvep_control::{ConfigChange, ConfigControl, ConfigRefusal, ConfigStatus};
+use btvep_control::{ConfigChange, ConfigStatus};
 use btvep_engine::Engine;
 use btvep_gateway::{Certificate, FreshCertificate, GatewayConfig, ListenConfig, Settings};
 use parking_lot::Mutex;
-use tracing::{error, info, warn};
+use prometheus::Registry;
 use tracing_subscriber::EnvFilter;
 
 use crate::assemble::{self, Built, Parts};
 use crate::config::{Fingerprint, LoadError, Loaded};
 use crate::logging::{self, Level};
 
+use files::Seen;
+use history::History;
+use record::Record;
+
 pub(crate) use signal::follow_hangups;
 pub(crate) use stopped::StoppedConfig;
 pub(crate) use trigger::Trigger;
+pub(crate) use watch::Watching;
 
 /// What requests are served by; each part is swapped in one step.
 #[derive(Debug)]
@@ -46,18 +59,19 @@ pub(crate) struct Reloader {
     sets: Vec<String>,
     live: Live,
     running: Mutex<Running>,
-    status: Mutex<ConfigStatus>,
+    seen: Mutex<Seen>,
+    record: Record,
 }
 
 /// What serves.
 #[derive(Debug)]
 pub(crate) struct Running {
-    /// As it was read, and as it is in force: what needs a restart is as it was at the start.
-    pub(crate) loaded: Loaded,
+    /// As it is in force: what needs a restart is as it was at the start.
+    loaded: Loaded,
     /// The files it was read from, beside its own.
-    pub(crate) files: Vec<(PathBuf, Fingerprint)>,
+    files: Vec<(PathBuf, Fingerprint)>,
     /// What outlives it.
-    pub(crate) parts: Parts,
+    parts: Parts,
 }
 
 /// Everything that a swap needs; nothing of it can fail any more.
@@ -70,19 +84,42 @@ struct Ready {
     needs_restart: Vec<String>,
 }
 
+impl Running {
+    /// Takes what was built; `files` are those that the build has read.
+    pub(crate) fn new(loaded: Loaded, mut files: Vec<(PathBuf, Fingerprint)>, parts: Parts) -> Self {
+        if let Some(tls) = listen(&loaded).tls {
+            files.extend(files::content(&tls.cert).map(|content| (tls.cert, content)));
+        }
+        Self { loaded, files, parts }
+    }
+
+    /// Does all that can fail for another configuration to take the place of this one.
+    fn prepare(&self, mut loaded: Loaded) -> Result<Ready, LoadError> {
+        let needs_restart = restart::keep(&self.loaded.config, &mut loaded.config);
+        let level = logging::check(&loaded.config.log).map_err(|message| loaded.source.error("log.level", message))?;
+        let certificate = certificate(&loaded)?;
+        let mut parts = self.parts.clone();
+        let built = assemble::build(&loaded, &mut parts)?;
+        Ok(Ready { loaded, built, parts, certificate, level, needs_restart })
+    }
+}
+
 impl Reloader {
-    /// Takes over what a start has made of `file` and `sets`.
-    pub(crate) fn new((file, sets): (PathBuf, Vec<String>), live: Live, running: Running) -> Self {
-        let status = ConfigStatus {
-            file: file.clone(),
-            hash: live.engine.service().config.to_string(),
-            since_ms: now_ms(),
-            trigger: Trigger::Start.name().to_owned(),
-            is_current: true,
-            accepted_count: 1,
-            ..ConfigStatus::default()
-        };
-        Self { file, sets, live, running: Mutex::new(running), status: Mutex::new(status) }
+    /// Takes over what a start has made of a file and of `--set`.
+    ///
+    /// # Errors
+    ///
+    /// Its metrics are registered there already.
+    pub(crate) fn new(
+        (file, sets): (PathBuf, Vec<String>),
+        live: Live,
+        running: Running,
+        registry: &Registry,
+    ) -> prometheus::Result<Self> {
+        let seen = Mutex::new(Seen::of(&running));
+        let record = Record::new(&file, History::new(&running.loaded.state_path()), registry)?;
+        record.started(&live.engine.service().config, running.loaded.source.text());
+        Ok(Self { file, sets, live, running: Mutex::new(running), seen, record })
     }
 
     /// Reads the files again and serves by them from the next request on. Blocks; requests in flight keep what they
@@ -92,91 +129,42 @@ impl Reloader {
     ///
     /// The files cannot be used; what served goes on serving.
     pub(crate) fn reload(&self, trigger: Trigger) -> Result<ConfigStatus, LoadError> {
-        let mut running = self.running.lock();
-        match self.prepare(&running) {
-            Ok(ready) => {
-                let needs_restart = ready.needs_restart.clone();
-                let changed = self.swap(&mut running, ready);
-                Ok(self.accepted(trigger, changed, needs_restart))
-            }
-            Err(error) => {
-                self.refused(trigger, &error);
-                Err(error)
-            }
-        }
+        self.reload_locked(&mut self.running.lock(), trigger)
     }
 
-    /// Does all that can fail.
-    fn prepare(&self, running: &Running) -> Result<Ready, LoadError> {
-        let mut loaded = Loaded::read(&self.file, &self.sets)?;
-        let needs_restart = restart::keep(&running.loaded.config, &mut loaded.config);
-        let level = logging::check(&loaded.config.log).map_err(|message| loaded.source.error("log.level", message))?;
-        let certificate = certificate(&loaded)?;
-        let mut parts = running.parts.clone();
-        let built = assemble::build(&loaded, &mut parts)?;
-        Ok(Ready { loaded, built, parts, certificate, level, needs_restart })
+    fn reload_locked(&self, running: &mut Running, trigger: Trigger) -> Result<ConfigStatus, LoadError> {
+        // Before they are read: what changes meanwhile is noticed at the next look.
+        self.seen.lock().look_again(running);
+        let done = self.read_and_swap(running, trigger);
+        self.seen.lock().look_at_new(running);
+        done.inspect_err(|error| self.record.refused(trigger, error))
+    }
+
+    fn read_and_swap(&self, running: &mut Running, trigger: Trigger) -> Result<ConfigStatus, LoadError> {
+        let loaded = Loaded::read(&self.file, &self.sets)?;
+        self.seen.lock().named(&loaded);
+        let ready = running.prepare(loaded)?;
+        let needs_restart = ready.needs_restart.clone();
+        let changed = self.swap(running, ready);
+        let hash = &self.live.engine.service().config;
+        let text = running.loaded.source.text();
+        Ok(self.record.accepted(trigger, (hash, text), (changed, needs_restart)))
     }
 
     /// Serves by what is ready; returns what that changes.
     fn swap(&self, running: &mut Running, ready: Ready) -> Vec<ConfigChange> {
         let Ready { loaded, built: Built { service, files }, parts, certificate, level, .. } = ready;
-        let mut changed = change::changes(&running.loaded.config, &loaded.config);
-        changed.extend(change::files(&running.files, &files));
+        let now = Running::new(loaded, files, parts);
+        let mut changed = change::changes(&running.loaded.config, &now.loaded.config);
+        changed.extend(change::files(&running.files, &now.files));
         if let (Some(shown), Some(fresh)) = (&self.live.certificate, certificate) {
             shown.replace(fresh);
         }
         self.live.level.set(level);
-        self.live.settings.replace(gateway(&loaded));
+        self.live.settings.replace(gateway(&now.loaded));
         self.live.engine.replace(service);
-        *running = Running { loaded, files, parts };
+        *running = now;
         changed
-    }
-
-    fn accepted(&self, trigger: Trigger, changed: Vec<ConfigChange>, needs_restart: Vec<String>) -> ConfigStatus {
-        let mut status = self.status.lock();
-        *status = ConfigStatus {
-            hash: self.live.engine.service().config.to_string(),
-            since_ms: now_ms(),
-            trigger: trigger.name().to_owned(),
-            changed,
-            needs_restart,
-            is_current: true,
-            accepted_count: status.accepted_count + 1,
-            ..status.clone()
-        };
-        tell(&status);
-        status.clone()
-    }
-
-    fn refused(&self, trigger: Trigger, error: &LoadError) {
-        error!(error = %error, trigger = trigger.name(), "configuration refused; the last good one goes on serving");
-        let mut status = self.status.lock();
-        let (at_ms, trigger, reason) = (now_ms(), trigger.name().to_owned(), error.to_string());
-        status.refused = Some(ConfigRefusal { at_ms, trigger, reason });
-        status.is_current = false;
-        status.refused_count += 1;
-    }
-}
-
-impl ConfigControl for Reloader {
-    fn status(&self) -> Result<ConfigStatus, String> {
-        Ok(self.status.lock().clone())
-    }
-
-    fn reload(&self) -> Result<ConfigStatus, String> {
-        Self::reload(self, Trigger::Command).map_err(|error| error.to_string())
-    }
-}
-
-/// Logs what was taken over, and what was not.
-fn tell(ConfigStatus { hash, trigger, changed, needs_restart, .. }: &ConfigStatus) {
-    info!(config = hash, trigger, changed = change::shown(changed), "configuration taken over");
-    tell_of_restart(needs_restart);
-}
-
-fn tell_of_restart(keys: &[String]) {
-    if !keys.is_empty() {
-        warn!(keys = keys.join(", "), "changed in the configuration, and needs a restart");
     }
 }
 
