@@ -16,7 +16,8 @@ pub struct ListenConfig {
     /// Address of `/metrics`, `/livez` and `/readyz`. Default `127.0.0.1:9000`; nobody is asked for a key there, so
     /// keep it away from strangers. Needs a restart.
     pub admin: SocketAddr,
-    /// Certificate and key of the API, PEM files; HTTP/2 is offered beside HTTP/1.1. Absent means no TLS.
+    /// Certificate and key of the API, PEM files; HTTP/2 is offered beside HTTP/1.1. Absent means no TLS. New files
+    /// are shown from the next handshake on; switching TLS on or off needs a restart.
     pub tls: Option<TlsConfig>,
     /// Whether the API takes HTTP/2 without TLS, beside HTTP/1.1 on the same port. Default false. Needs a restart.
     pub h2c: bool,
@@ -40,7 +41,7 @@ pub struct ListenConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub body_timeout: Duration,
-    /// How long an idle connection is kept. Default `75s`.
+    /// How long an idle connection is kept. Default `75s`. For HTTP/2 as it was at the start.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub keep_alive: Duration,

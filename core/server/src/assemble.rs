@@ -26,7 +26,7 @@ pub(crate) use policy::{ServicePolicies, StoppedPolicies};
 pub(crate) struct Built {
     /// What serves.
     pub(crate) service: Service,
-    /// Every file that was read beside the configuration itself, in the order of the subnets.
+    /// Every file that was read beside the configuration itself, in the order of their paths.
     pub(crate) files: Vec<(PathBuf, Fingerprint)>,
 }
 
@@ -41,7 +41,8 @@ pub(crate) fn build(loaded: &Loaded, parts: &mut Parts) -> Result<Built, LoadErr
     let config = &loaded.config;
     let filters = filters::filters(loaded, parts)?;
     let strategies = roster::strategies(&config.strategies).map_err(place)?;
-    let routes::Subnets { subnets, files } = routes::subnets(loaded, parts)?;
+    let subnets = routes::subnets(loaded, parts)?;
+    let files = parts.files();
     let upstreams = routes::upstreams(loaded).map_err(place)?;
     let models = config.model.iter().map(|model| Arc::new(routes::model(model))).collect();
     let Store { keys, accounts, .. } = parts.store().clone();

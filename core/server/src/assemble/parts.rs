@@ -1,6 +1,7 @@
 //! What outlives configurations.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use btvep_devnet::{Devnet, DevnetConfig};
@@ -8,9 +9,11 @@ use btvep_domain::{ConfigError, NetUid};
 use btvep_protocol::nonce::NonceSource;
 
 use super::filters::Carried;
+use crate::config::{FileMetagraph, Fingerprint};
 use crate::store::Store;
 
-/// What outlives configurations: the store, nonces, running miners of the devnet, and filters whose settings stay.
+/// What outlives configurations: the store, nonces, running miners of the devnet; metagraphs whose files stay, filters
+/// whose settings stay.
 ///
 /// A copy shares all of it; what is started for the copy alone ends with it.
 #[derive(Clone, Debug)]
@@ -18,16 +21,32 @@ pub(crate) struct Parts {
     store: Store,
     nonces: BTreeMap<u16, Arc<NonceSource>>,
     devnets: BTreeMap<NetUid, Arc<Devnet>>,
+    pub(super) metagraphs: Metagraphs,
     pub(super) filters: Vec<Carried>,
 }
 
+/// Those of files, for each subnet that was made of one.
+pub(super) type Metagraphs = BTreeMap<(PathBuf, NetUid), Arc<FileMetagraph>>;
+
 impl Parts {
     pub(crate) const fn new(store: Store) -> Self {
-        Self { store, nonces: BTreeMap::new(), devnets: BTreeMap::new(), filters: Vec::new() }
+        Self {
+            store,
+            nonces: BTreeMap::new(),
+            devnets: BTreeMap::new(),
+            metagraphs: Metagraphs::new(),
+            filters: Vec::new(),
+        }
     }
 
     pub(crate) const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Returns the files that were read for the configuration that was built last, in the order of their paths.
+    pub(super) fn files(&self) -> Vec<(PathBuf, Fingerprint)> {
+        let files = self.metagraphs.iter().map(|((file, _), metagraph)| (file.clone(), metagraph.fingerprint()));
+        files.collect()
     }
 
     /// Returns the nonces of a node id: one source for ever, or a reload could repeat a nonce.

@@ -10,30 +10,25 @@ use btvep_engine::dispatch::AddressPolicy;
 use btvep_engine::{Subnet, Upstream};
 use btvep_protocol::openai::OpenAi;
 
+use super::parts::Metagraphs;
 use super::{Parts, signer};
 use crate::config::{
-    Addresses, FileMetagraph, Fingerprint, LoadError, Loaded, MetagraphConfig, ModelConfig, SubnetConfig,
+    Addresses, FileMetagraph, Fingerprint, LoadError, Loaded, MetagraphConfig, ModelConfig, Source, SubnetConfig,
 };
 use crate::roster;
-
-/// Every subnet by its name, and the files that were read for them.
-#[derive(Debug, Default)]
-pub(super) struct Subnets {
-    pub(super) subnets: BTreeMap<Arc<str>, Arc<Subnet>>,
-    pub(super) files: Vec<(PathBuf, Fingerprint)>,
-}
 
 /// Makes every subnet; starts the devnet when one is served by it.
 ///
 /// # Errors
 ///
 /// The hotkey, a protocol's settings or a metagraph cannot be used.
-pub(super) fn subnets(loaded: &Loaded, parts: &mut Parts) -> Result<Subnets, LoadError> {
-    let mut made = Subnets::default();
+pub(super) fn subnets(loaded: &Loaded, parts: &mut Parts) -> Result<BTreeMap<Arc<str>, Arc<Subnet>>, LoadError> {
+    let mut subnets = BTreeMap::new();
+    let known = std::mem::take(&mut parts.metagraphs);
     // A hotkey that is configured must be readable even while nobody needs it.
     let signer = signer::read(loaded)?;
     let (Some(signer), Some(validator)) = (signer, &loaded.config.validator) else {
-        return Ok(made);
+        return Ok(subnets);
     };
     let nonces = parts.nonces(validator.node_id).map_err(|error| loaded.source.refuse(&error))?;
     for (at, config) in loaded.config.subnet.iter().enumerate() {
@@ -42,7 +37,7 @@ pub(super) fn subnets(loaded: &Loaded, parts: &mut Parts) -> Result<Subnets, Loa
         let subnet = Subnet {
             name: config.name.as_str().into(),
             netuid: NetUid(config.netuid),
-            source: source(loaded, parts, (at, config), &mut made.files)?,
+            source: source(loaded, parts, (at, config), &known)?,
             protocol,
             nonces: Arc::clone(&nonces),
             addresses: match config.addresses {
@@ -55,31 +50,43 @@ pub(super) fn subnets(loaded: &Loaded, parts: &mut Parts) -> Result<Subnets, Loa
             // Neither a file nor the devnet grows old.
             max_age: None,
         };
-        made.subnets.insert(Arc::clone(&subnet.name), Arc::new(subnet));
+        subnets.insert(Arc::clone(&subnet.name), Arc::new(subnet));
     }
-    Ok(made)
+    Ok(subnets)
 }
 
 fn source(
     loaded: &Loaded,
     parts: &mut Parts,
     (at, config): (usize, &SubnetConfig),
-    files: &mut Vec<(PathBuf, Fingerprint)>,
+    known: &Metagraphs,
 ) -> Result<Arc<dyn MetagraphSource>, LoadError> {
     let netuid = NetUid(config.netuid);
     match &config.metagraph {
         MetagraphConfig::File { path } => {
             let file = loaded.resolver().path(path);
-            let read = FileMetagraph::read(&file, netuid, now_ms());
+            let place = (file, netuid);
+            let read = metagraph(&place, known);
             let path = format!("subnet.{at}.metagraph.path");
             let read = read.map_err(|error| loaded.source.error(&path, error.to_string()))?;
-            files.push((file, read.fingerprint()));
-            Ok(Arc::new(read))
+            parts.metagraphs.insert(place, Arc::clone(&read));
+            Ok(read)
         }
         MetagraphConfig::Devnet {} => {
             let devnet = loaded.config.devnet.clone().unwrap_or_default();
             Ok(parts.devnet(&devnet, netuid).map_err(|error| loaded.source.refuse(&error))?)
         }
+    }
+}
+
+/// Returns the metagraph of a file: the one there is, as long as the file stays as it was.
+fn metagraph(place: &(PathBuf, NetUid), known: &Metagraphs) -> Result<Arc<FileMetagraph>, LoadError> {
+    let (file, netuid) = place;
+    let text = Source::read_text(file)?;
+    let stays = |old: &&Arc<FileMetagraph>| old.fingerprint() == Fingerprint::of(text.as_bytes());
+    match known.get(place).filter(stays) {
+        Some(old) => Ok(Arc::clone(old)),
+        None => Ok(Arc::new(FileMetagraph::parse(file, &text, (*netuid, now_ms()))?)),
     }
 }
 

@@ -79,7 +79,16 @@ impl FileMetagraph {
     ///
     /// What is wrong, with its line.
     pub fn read(file: &Path, netuid: NetUid, now_ms: i64) -> Result<Self, LoadError> {
-        let source = Source::read(file, &[])?;
+        Self::parse(file, &Source::read_text(file)?, (netuid, now_ms))
+    }
+
+    /// Takes a text as the content of the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub fn parse(file: &Path, text: &str, (netuid, now_ms): (NetUid, i64)) -> Result<Self, LoadError> {
+        let source = Source::parse(file, text, &[])?;
         let neurons = source.read_as::<NeuronsFile>()?.neuron;
         let mut seen = HashSet::new();
         if let Some(place) = neurons.iter().position(|neuron| !seen.insert(neuron.uid)) {
@@ -89,7 +98,7 @@ impl FileMetagraph {
         let neurons = neurons.into_iter().map(Neuron::from).collect();
         let metagraph =
             Metagraph::new(netuid, 0, now_ms, neurons).map_err(|error| source.error("neuron", error.to_string()))?;
-        Ok(Self { metagraph: Arc::new(metagraph), fingerprint: Fingerprint::of(source.text().as_bytes()) })
+        Ok(Self { metagraph: Arc::new(metagraph), fingerprint: Fingerprint::of(text.as_bytes()) })
     }
 
     /// Returns the fingerprint of the file as it was read.

@@ -68,12 +68,20 @@ impl Source {
     ///
     /// It cannot be read, is no TOML, or a `--set` is no `path.to.key=VALUE`.
     pub fn read(file: &Path, sets: &[String]) -> Result<Self, LoadError> {
-        let text = std::fs::read_to_string(file).map_err(|error| LoadError {
+        Self::parse(file, &Self::read_text(file)?, sets)
+    }
+
+    /// Returns the text of a file.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn read_text(file: &Path) -> Result<String, LoadError> {
+        std::fs::read_to_string(file).map_err(|error| LoadError {
             place: Place::File { file: file.to_owned(), line: None },
             path: String::new(),
             message: format!("cannot be read: {error}; name the configuration with --config FILE"),
-        })?;
-        Self::parse(file, &text, sets)
+        })
     }
 
     /// Takes a text as the content of `file`.
