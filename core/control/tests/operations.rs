@@ -93,6 +93,13 @@ async fn check_rules(client: &Client, path: &str) {
     assert_eq!(status, StatusCode::NOT_FOUND);
 }
 
+async fn check_views(client: &Client) {
+    let rows: Value = client.send(Method::POST, "/v1/logs", &json!({})).await.unwrap();
+    assert_eq!(rows, json!([]));
+    let miners: Value = client.get("/v1/miners").await.unwrap();
+    assert_eq!(miners.as_array().unwrap().len(), 2);
+}
+
 async fn check_refusals(client: &Client, path: &str) {
     let (status, message) = refused(client.send(Method::PATCH, path, &json!({ "models": ["gone"] })).await);
     assert_eq!((status, message.as_str()), (StatusCode::BAD_REQUEST, "there is no model `gone`"));
@@ -114,11 +121,7 @@ async fn check(client: &Client) {
     check_rules(client, &path).await;
     check_refusals(client, &path).await;
     check_config(client).await;
-
-    let rows: Value = client.send(Method::POST, "/v1/logs", &json!({})).await.unwrap();
-    assert_eq!(rows, json!([]));
-    let miners: Value = client.get("/v1/miners").await.unwrap();
-    assert_eq!(miners.as_array().unwrap().len(), 2);
+    check_views(client).await;
     let _: Value = client.delete(&path).await.unwrap();
     assert_eq!(refused(client.get(&path).await).0, StatusCode::NOT_FOUND);
 }

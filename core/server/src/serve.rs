@@ -19,7 +19,7 @@ use crate::config::Loaded;
 use crate::demo::{DemoKey, demo_key};
 use crate::logging::Level;
 use crate::probes::ServerProbes;
-use crate::reload::{self, Live, Reloader, Running, Watching};
+use crate::reload::{self, Hangups, Live, Reloader, Running, Watching};
 use crate::store::{self, Store};
 
 /// Why a server does not start; a sentence for the operator.
@@ -46,6 +46,7 @@ impl Server {
     /// What a start fails at, in the operator's words.
     pub(crate) fn prepare(origin: (PathBuf, Vec<String>), loaded: Loaded, level: Level) -> Result<Self, StartError> {
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build()?;
+        let hangups = Hangups::listen(&runtime)?;
         store::check_writable(&loaded)?;
         let store = store::open(&loaded)?;
         let mut parts = Parts::new(store.clone());
@@ -65,7 +66,7 @@ impl Server {
             level,
         };
         let reloader = Arc::new(Reloader::new(origin, live, Running::new(loaded, files, parts), &registry)?);
-        reload::follow_hangups(&runtime, &reloader)?;
+        hangups.follow(&runtime, &reloader);
         let watching = Watching::start(Arc::clone(&reloader))?;
         let control = control(&store, engine, reloader);
         let control = ControlPlane::start(&runtime, AdminSocket::bind(&state)?, control);

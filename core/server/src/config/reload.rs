@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReloadConfig {
-    /// Whether the files are watched: the configuration, the neurons files it names, certificate and key. true by
-    /// default.
+    /// Whether the files are watched: the configuration, the neurons files it names, certificate and key. Secrets
+    /// are read again with them, but not watched. true by default.
     pub watch: bool,
     /// How often watched files are looked at besides, for file systems that do not tell of changes. `30s` by default.
     #[serde(with = "humantime_serde")]

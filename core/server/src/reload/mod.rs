@@ -34,7 +34,7 @@ use files::Seen;
 use history::History;
 use record::Record;
 
-pub(crate) use signal::follow_hangups;
+pub(crate) use signal::Hangups;
 pub(crate) use stopped::StoppedConfig;
 pub(crate) use trigger::Trigger;
 pub(crate) use watch::Watching;
