@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use btvep_domain::{
-    Appended, AuthFailure, Exchange, Key, KeyEdit, KeyId, KeyPolicy, Keys, LogQuery, LogRow, Logs, NewKey, Secret,
-    StoreError,
+    Appended, AuthFailure, Exchange, Key, KeyEdit, KeyId, KeyPolicy, KeyWatch, Keys, LogQuery, LogRow, Logs, NewKey,
+    Secret, StoreError,
 };
 use parking_lot::Mutex;
 
@@ -44,6 +44,10 @@ impl Keys for FixedKeys {
     async fn authenticate(&self, _presented: &Secret, now: i64) -> Result<Arc<Key>, AuthFailure> {
         *self.asked_at.lock() = Some(now);
         self.answer.lock().take().map_or_else(|| Ok(Arc::new(btvep_testkit::key())), Err)
+    }
+
+    fn watch(&self, _: &Arc<Key>) -> KeyWatch {
+        Box::pin(std::future::pending())
     }
 
     async fn create(&self, _: NewKey, _: i64) -> Result<(Arc<Key>, Secret), StoreError> {

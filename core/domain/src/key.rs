@@ -1,4 +1,5 @@
 use std::fmt;
+use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -83,6 +84,23 @@ pub struct Key {
     /// What differs from the defaults; most keys have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Box<KeyPolicy>>,
+}
+
+impl Key {
+    /// Checks that it may be used at `now` (unix seconds).
+    ///
+    /// # Errors
+    ///
+    /// It is disabled or has expired.
+    pub fn check(&self, now: i64) -> Result<(), AuthFailure> {
+        if !self.enabled {
+            return Err(AuthFailure::Disabled);
+        }
+        match self.valid_until {
+            Some(at) if now >= at => Err(AuthFailure::Expired { at }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What a key may do beyond the defaults. Every field absent means: as configured for all.
@@ -206,6 +224,9 @@ pub enum AuthFailure {
     Store(#[from] StoreError),
 }
 
+/// Comes once a key is no longer what it was: as it is now, or none when it was deleted.
+pub type KeyWatch = Pin<Box<dyn Future<Output = Option<Arc<Key>>> + Send>>;
+
 /// The API keys.
 ///
 /// An implementation keeps only a keyed hash of each secret, compares in constant time, does no I/O to
@@ -215,6 +236,9 @@ pub enum AuthFailure {
 pub trait Keys: Send + Sync + fmt::Debug {
     /// Returns the key that was presented (`btvep_<id>_<secret>`), if it may be used at `now` (unix seconds).
     async fn authenticate(&self, presented: &Secret, now: i64) -> Result<Arc<Key>, AuthFailure>;
+    /// Returns what tells within a second, wherever the change was made, that `key`, as it was last told, is no longer
+    /// what it was; at once when it has changed since. Does no I/O; dropped, it leaves nothing behind.
+    fn watch(&self, key: &Arc<Key>) -> KeyWatch;
     /// Makes a key with its account; the secret is in the returned text, once.
     async fn create(&self, new: NewKey, now: i64) -> Result<(Arc<Key>, Secret), StoreError>;
     /// Returns a key, or none.

@@ -34,7 +34,9 @@ pub use exchange::{Credential, Exchange, Selection, SelectionSource, Surface, Ve
 pub use filter::{Ending, Filter, Flow, Needs, Outcome, Pass};
 pub use health::{Breaker, Health, MinerHealth};
 pub use hotkey::{Hotkey, ParseHotkey};
-pub use key::{AuthFailure, ContentPolicy, Key, KeyEdit, KeyId, KeyPolicy, Keys, ModerationMode, NewKey, ParseKeyId};
+pub use key::{
+    AuthFailure, ContentPolicy, Key, KeyEdit, KeyId, KeyPolicy, KeyWatch, Keys, ModerationMode, NewKey, ParseKeyId,
+};
 pub use log::{Appended, LogQuery, LogRow, Logs, RowAttempt};
 pub use metagraph::{DuplicateUid, Metagraph, MetagraphSource, Neuron};
 pub use model::{Modality, Model, ParameterMode, Route};

@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use btvep_domain::{
-    Account, Accounts, Admission, Appended, AuthFailure, Claims, Key, KeyEdit, KeyId, Keys, LedgerPage, LogQuery,
-    LogRow, Logs, NewKey, Refusal, Secret, StoreError,
+    Account, Accounts, Admission, Appended, AuthFailure, Claims, Key, KeyEdit, KeyId, KeyWatch, Keys, LedgerPage,
+    LogQuery, LogRow, Logs, NewKey, Refusal, Secret, StoreError,
 };
 use parking_lot::Mutex;
 
@@ -132,6 +132,10 @@ impl Drop for Embedded {
 impl Keys for Embedded {
     async fn authenticate(&self, presented: &Secret, now: i64) -> Result<Arc<Key>, AuthFailure> {
         self.shared.book.authenticate(&self.pepper, presented, now)
+    }
+
+    fn watch(&self, key: &Arc<Key>) -> KeyWatch {
+        self.shared.book.watch(key)
     }
 
     async fn create(&self, new: NewKey, now: i64) -> Result<(Arc<Key>, Secret), StoreError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use btvep_domain::{
     Account, Accounts, Admission, Appended, AuthFailure, ChargeRecord, Claims, Closed, Closing, Credits, Key, KeyEdit,
-    KeyId, Keys, LedgerPage, LogQuery, LogRow, Logs, NewKey, Refusal, Secret, Settlement, StoreError,
+    KeyId, KeyWatch, Keys, LedgerPage, LogQuery, LogRow, Logs, NewKey, Refusal, Secret, Settlement, StoreError,
 };
 use parking_lot::Mutex;
 
@@ -130,6 +130,10 @@ impl Journal for Ledger {
 impl Keys for Memory {
     async fn authenticate(&self, presented: &Secret, now: i64) -> Result<Arc<Key>, AuthFailure> {
         self.book.authenticate(&self.pepper, presented, now)
+    }
+
+    fn watch(&self, key: &Arc<Key>) -> KeyWatch {
+        self.book.watch(key)
     }
 
     async fn create(&self, new: NewKey, now: i64) -> Result<(Arc<Key>, Secret), StoreError> {

@@ -2,8 +2,9 @@ use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use btvep_domain::{Admission, AuthFailure, Claims, Key, KeyId, Refusal, Secret, StoreError};
+use btvep_domain::{Admission, AuthFailure, Claims, Key, KeyId, KeyWatch, Refusal, Secret, StoreError};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::oneshot;
 
 use super::hold::{Journal, OpenHold, Taking};
 use super::record::{Record, Resident};
@@ -98,13 +99,24 @@ impl Book {
         if !pepper.matches(&presented, &digest) {
             return Err(AuthFailure::Unknown);
         }
-        if !key.enabled {
-            return Err(AuthFailure::Disabled);
+        key.check(now)?;
+        Ok(key)
+    }
+
+    /// Returns what tells of the next change of a key.
+    pub(crate) fn watch(&self, key: &Arc<Key>) -> KeyWatch {
+        let Some(record) = self.find(key.id) else { return Box::pin(std::future::ready(None)) };
+        let (watcher, changed) = oneshot::channel();
+        if record.watch(key, watcher) {
+            self.shard(key.id).in_use.lock().push_back(record);
         }
-        match key.valid_until {
-            Some(at) if now >= at => Err(AuthFailure::Expired { at }),
-            _ => Ok(key),
-        }
+        Box::pin(async {
+            match changed.await {
+                Ok(key) => key,
+                // The store was closed: from now on nothing changes any more.
+                Err(_) => std::future::pending().await,
+            }
+        })
     }
 
     /// Takes all claims or none.

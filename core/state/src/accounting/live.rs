@@ -1,8 +1,10 @@
 //! What a key needs only while it is in use: holds, concurrency, rate windows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use btvep_domain::{Claims, Credits, RateRule, RateState, Refusal};
+use btvep_domain::{Claims, Credits, Key, RateRule, RateState, Refusal};
+use tokio::sync::oneshot;
 
 use super::window::Window;
 
@@ -14,7 +16,11 @@ pub(crate) struct Live {
     /// Requests in flight.
     pub(crate) in_flight: u32,
     windows: Vec<(Counter, Window)>,
+    watchers: Vec<Watcher>,
 }
+
+/// Who is told of the key's next change: the key as it is then, none when it is deleted.
+pub(crate) type Watcher = oneshot::Sender<Option<Arc<Key>>>;
 
 /// Names a counter. The limit is no part of it, so that a changed limit grants no burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +94,24 @@ impl Live {
             window.count(now, length(counter.seconds));
             !window.is_empty()
         });
-        self.windows.is_empty() && self.in_flight == 0
+        self.watchers.retain(|watcher| !watcher.is_closed());
+        self.windows.is_empty() && self.in_flight == 0 && self.watchers.is_empty()
+    }
+
+    /// Tells `watcher` of the next change. Those who have gone make room before the list grows.
+    pub(crate) fn watch(&mut self, watcher: Watcher) {
+        if self.watchers.len() == self.watchers.capacity() {
+            self.watchers.retain(|watcher| !watcher.is_closed());
+        }
+        self.watchers.push(watcher);
+    }
+
+    /// Tells everyone who watches.
+    pub(crate) fn tell(&mut self, key: Option<&Arc<Key>>) {
+        for watcher in self.watchers.drain(..) {
+            // Whoever has gone has no ear.
+            let _ = watcher.send(key.map(Arc::clone));
+        }
     }
 
     fn check_rates(&mut self, rules: &[RateRule], now: u64) -> Result<(), Refusal> {
@@ -174,4 +197,24 @@ const fn length(seconds: u32) -> u64 {
 
 fn nanos(now: Duration) -> u64 {
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watchers_that_have_gone_make_room() {
+        let mut live = Live::default();
+        let (watcher, mut stays) = oneshot::channel();
+        live.watch(watcher);
+        for _ in 0..10_000 {
+            live.watch(oneshot::channel().0);
+        }
+        assert!(live.watchers.capacity() <= 8, "{} places", live.watchers.capacity());
+        assert!(!live.sweep(Duration::ZERO), "one still watches");
+        live.tell(None);
+        assert_eq!(stays.try_recv(), Ok(None));
+        assert!(live.sweep(Duration::ZERO));
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use btvep_domain::{Account, Claims, Credits, Key, KeyId, Refusal};
 use parking_lot::Mutex;
 
-use super::live::{Live, Taken};
+use super::live::{Live, Taken, Watcher};
 use super::settle::Balance;
 
 /// The keyed hash of a key's secret.
@@ -99,7 +99,22 @@ impl Record {
     }
 
     pub(crate) fn delete(&self) {
+        let mut state = self.state.lock();
         self.gone.store(true, Ordering::Release);
+        state.tell(None);
+    }
+
+    /// Tells `watcher` once the key is no longer `known`; also tells whether the key was not in use before.
+    pub(crate) fn watch(&self, known: &Arc<Key>, watcher: Watcher) -> bool {
+        let mut state = self.state.lock();
+        if self.is_gone() || !Arc::ptr_eq(&state.key, known) {
+            // Whoever has gone meanwhile has no ear.
+            let _ = watcher.send((!self.is_gone()).then(|| Arc::clone(&state.key)));
+            return false;
+        }
+        let fresh = state.live.is_none();
+        state.live.get_or_insert_default().watch(watcher);
+        fresh
     }
 
     /// Takes all claims or none; also tells whether the key was not in use before.
@@ -171,14 +186,14 @@ impl Record {
     /// Replaces the key and its balance.
     pub(crate) fn replace(&self, key: Arc<Key>, credits: Option<Credits>) {
         let mut state = self.state.lock();
-        state.key = key;
         state.credits = Packed::new(credits);
+        state.change(key);
     }
 
     /// Takes over what the disk says, after it was in doubt. Counters never go back.
     pub(crate) fn reread(&self, other: &Self) {
         let (from, mut state) = (other.state.lock(), self.state.lock());
-        state.key = Arc::clone(&from.key);
+        state.change(Arc::clone(&from.key));
         state.digest = from.digest;
         state.credits = from.credits;
         state.api_request_count = state.api_request_count.max(from.api_request_count);
@@ -193,6 +208,22 @@ impl Record {
             state.live = None;
         }
         idle
+    }
+}
+
+impl State {
+    fn change(&mut self, key: Arc<Key>) {
+        let changed = self.key != key;
+        self.key = key;
+        if changed {
+            self.tell(Some(&Arc::clone(&self.key)));
+        }
+    }
+
+    fn tell(&mut self, key: Option<&Arc<Key>>) {
+        if let Some(live) = &mut self.live {
+            live.tell(key);
+        }
     }
 }
 

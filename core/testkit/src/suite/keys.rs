@@ -1,4 +1,9 @@
-use btvep_domain::{AuthFailure, Credits, Key, KeyEdit, KeyPolicy, NewKey, RateRule, Secret};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use btvep_domain::{AuthFailure, Credits, Key, KeyEdit, KeyPolicy, KeyWatch, NewKey, RateRule, Secret};
 
 use super::{AT_MS, Store};
 
@@ -11,6 +16,9 @@ pub async fn keys(make: impl Fn() -> Store) {
     an_edit_changes_what_it_names(&make()).await;
     a_deleted_key_is_unknown(&make()).await;
     keys_are_listed_in_pages(&make()).await;
+    whoever_watches_a_key_is_told_of_its_change(&make()).await;
+    a_deleted_key_is_told_as_none(&make()).await;
+    a_key_that_has_changed_already_is_told_at_once(&make()).await;
 }
 
 async fn a_key_is_known_by_its_secret_alone(store: &Store) {
@@ -85,4 +93,50 @@ async fn keys_are_listed_in_pages(store: &Store) {
         }
     }
     assert_eq!(listed, made);
+}
+
+/// Within a second, everywhere.
+async fn told(watch: KeyWatch) -> Option<Arc<Key>> {
+    tokio::time::timeout(Duration::from_secs(1), watch).await.expect("it is told within a second")
+}
+
+async fn is_quiet(watch: &mut KeyWatch) -> bool {
+    poll_fn(|context| Poll::Ready(watch.as_mut().poll(context).is_pending())).await
+}
+
+async fn whoever_watches_a_key_is_told_of_its_change(store: &Store) {
+    let (_, secret) = store.keys.create(NewKey::default(), NOW).await.unwrap();
+    let key = store.keys.authenticate(&secret, NOW).await.unwrap();
+    let (mut one, mut two) = (store.keys.watch(&key), store.keys.watch(&key));
+    drop(store.keys.watch(&key));
+    store.keys.create(NewKey::default(), NOW).await.unwrap();
+    assert!(is_quiet(&mut one).await && is_quiet(&mut two).await, "another key is none of their business");
+    let disable = KeyEdit { enabled: Some(false), ..KeyEdit::default() };
+    store.keys.edit(key.id, disable, NOW).await.unwrap();
+    let disabled = told(one).await.expect("it was not deleted");
+    assert!(matches!(disabled.check(NOW), Err(AuthFailure::Disabled)));
+    assert_eq!(told(two).await, Some(disabled));
+}
+
+async fn a_deleted_key_is_told_as_none(store: &Store) {
+    let (_, secret) = store.keys.create(NewKey::default(), NOW).await.unwrap();
+    let key = store.keys.authenticate(&secret, NOW).await.unwrap();
+    let rename = KeyEdit { name: Some(Some("new".to_owned())), ..KeyEdit::default() };
+    store.keys.edit(key.id, rename, NOW).await.unwrap();
+    let renamed = told(store.keys.watch(&key)).await.expect("it was not deleted");
+    let mut watch = store.keys.watch(&renamed);
+    assert!(is_quiet(&mut watch).await, "a change is told once");
+    store.keys.delete(key.id).await.unwrap();
+    assert_eq!(told(watch).await, None);
+}
+
+async fn a_key_that_has_changed_already_is_told_at_once(store: &Store) {
+    let (_, secret) = store.keys.create(NewKey::default(), NOW).await.unwrap();
+    let key = store.keys.authenticate(&secret, NOW).await.unwrap();
+    let expire = KeyEdit { valid_until: Some(Some(NOW)), ..KeyEdit::default() };
+    store.keys.edit(key.id, expire, NOW).await.unwrap();
+    let expired = told(store.keys.watch(&key)).await.expect("it was not deleted");
+    assert!(matches!(expired.check(NOW), Err(AuthFailure::Expired { at: NOW })));
+    store.keys.delete(key.id).await.unwrap();
+    assert_eq!(told(store.keys.watch(&expired)).await, None);
 }
