@@ -34,8 +34,8 @@ pub enum Ending {
     Answered,
     /// A stream ended in order.
     Streamed,
-    /// A stream broke after the first token.
-    Partial,
+    /// A stream broke after the first token, for this reason.
+    Partial(Rejection),
     /// Refused, by a filter or because all miners failed.
     Rejected(Rejection),
     /// The client left; `delivered` tells whether it had a token.

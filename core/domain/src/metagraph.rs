@@ -72,6 +72,15 @@ impl Metagraph {
         Ok(Self { netuid, block, read_at_ms, neurons, places, by_incentive })
     }
 
+    /// Returns the same without some of its neurons, as if they had never registered.
+    #[must_use]
+    pub fn without(&self, is_hidden: impl Fn(&Neuron) -> bool) -> Self {
+        let neurons: Vec<Neuron> = self.neurons.iter().filter(|neuron| !is_hidden(neuron)).cloned().collect();
+        let places: HashMap<Uid, usize> = neurons.iter().enumerate().map(|(place, n)| (n.uid, place)).collect();
+        let by_incentive = self.by_incentive.iter().copied().filter(|uid| places.contains_key(uid)).collect();
+        Self { neurons, places, by_incentive, ..*self }
+    }
+
     /// Returns all neurons by uid.
     pub fn neurons(&self) -> &[Neuron] {
         &self.neurons

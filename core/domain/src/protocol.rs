@@ -110,6 +110,8 @@ pub enum FailureKind {
     Unavailable,
     /// The prompt could not be encoded for it.
     NotEncoded,
+    /// The operator banned it.
+    Banned,
 }
 
 /// Why an attempt failed.
@@ -146,6 +148,7 @@ impl FailureKind {
             Self::AddressNotAllowed => "address_not_allowed",
             Self::Unavailable => "unavailable",
             Self::NotEncoded => "not_encoded",
+            Self::Banned => "banned",
         }
     }
 }

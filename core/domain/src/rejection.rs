@@ -59,6 +59,8 @@ pub enum Kind {
     NoMiner,
     /// Every miner failed.
     AllMinersFailed,
+    /// The operator disabled the strategy while the request was under way.
+    StrategyDisabled,
     /// The store cannot keep its promise.
     StoreUnavailable,
     /// More is in flight than the server takes.
@@ -71,7 +73,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::MissingKey,
         Self::WrongScheme,
         Self::UnknownKey,
@@ -98,6 +100,7 @@ impl Kind {
         Self::StaleMetagraph,
         Self::NoMiner,
         Self::AllMinersFailed,
+        Self::StrategyDisabled,
         Self::StoreUnavailable,
         Self::Overloaded,
         Self::Draining,
@@ -133,6 +136,7 @@ impl Kind {
             Self::StaleMetagraph => "metagraph_stale",
             Self::NoMiner => "no_miner_available",
             Self::AllMinersFailed => "all_miners_failed",
+            Self::StrategyDisabled => "strategy_disabled",
             Self::StoreUnavailable => "store_unavailable",
             Self::Overloaded => "overloaded",
             Self::Draining => "shutting_down",
@@ -163,6 +167,7 @@ impl Kind {
             | Self::NoMetagraph
             | Self::StaleMetagraph
             | Self::NoMiner
+            | Self::StrategyDisabled
             | Self::StoreUnavailable
             | Self::Overloaded
             | Self::Draining => 503,

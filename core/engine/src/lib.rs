@@ -5,11 +5,13 @@
 //! is how a client leaves.
 
 pub mod dispatch;
+mod kill_list;
 mod pipeline;
 mod reply;
 mod service;
 
 pub use btvep_protocol::surface::Attribution;
+pub use kill_list::KillList;
 pub use pipeline::{Engine, EngineMetrics};
 pub use reply::{Incoming, Reply, Serve, StreamEvent};
 pub use service::{Service, ServiceError, Subnet, Upstream};

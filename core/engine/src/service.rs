@@ -7,6 +7,7 @@ use btvep_domain::{
 };
 use btvep_protocol::nonce::NonceSource;
 
+use crate::KillList;
 use crate::dispatch::AddressPolicy;
 
 /// A subnet whose miners can be asked.
@@ -70,6 +71,8 @@ pub struct Service {
     pub accounts: Arc<dyn Accounts>,
     /// The most miners one plan may ask.
     pub max_miners: u16,
+    /// Banned miners and disabled strategies; that of the newest service is in force for all requests.
+    pub kill_list: Arc<KillList>,
 }
 
 /// A service that cannot be built.

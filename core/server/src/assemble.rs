@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use btvep_domain::ConfigError;
-use btvep_engine::Service;
+use btvep_engine::{KillList, Service};
 
-use crate::config::{Fingerprint, LoadError, Loaded};
+use crate::config::{Config, Fingerprint, LoadError, Loaded, Until};
 use crate::store::Store;
 use crate::{logging, roster, store};
 
@@ -56,6 +56,7 @@ pub(crate) fn build(loaded: &Loaded, parts: &mut Parts) -> Result<Built, LoadErr
         keys,
         accounts,
         max_miners: config.pipeline.max_miners,
+        kill_list: Arc::new(kill_list(config)),
     };
     Ok(Built { service, files })
 }
@@ -65,6 +66,11 @@ fn name(loaded: &Loaded, files: &[(PathBuf, Fingerprint)]) -> Arc<str> {
     let (text, sets) = loaded.source.fingerprints();
     let files = files.iter().map(|(_, fingerprint)| *fingerprint);
     Fingerprint::of_all([text].into_iter().chain(files).chain(sets)).to_string().into()
+}
+
+fn kill_list(config: &Config) -> KillList {
+    let banned = config.ban.iter().map(|ban| (ban.hotkey, ban.until.as_ref().map(Until::unix)));
+    KillList::new(banned, config.strategies.disabled.iter().map(|name| name.as_str().into()))
 }
 
 /// Does all that a start does before it listens, without touching the store.

@@ -69,7 +69,7 @@ const fn label(ending: &Ending) -> &'static str {
     match ending {
         Ending::Answered => "answered",
         Ending::Streamed => "streamed",
-        Ending::Partial => "partial",
+        Ending::Partial(_) => "partial",
         Ending::Rejected(rejection) => rejection.kind.code(),
         Ending::ClientGone { .. } => "client_gone",
         Ending::Panicked => "panicked",
@@ -84,8 +84,11 @@ fn attempts(outcome: &Outcome) -> &[AttemptReport] {
     }
 }
 
-/// Returns the causes of a rejection, outermost first.
+/// Returns the causes of a rejection, outermost first; of a broken stream what broke it, for each attempt has its own.
 fn error(ending: &Ending, policy: ContentPolicy) -> Option<String> {
+    if let Ending::Partial(rejection) = ending {
+        return Some(rejection.kind.code().to_owned());
+    }
     let Ending::Rejected(Rejection { kind, cause: Some(cause), .. }) = ending else { return None };
     // What is wrong with a body is often said by quoting it.
     if matches!(kind, Kind::MalformedBody | Kind::InvalidField) && policy != ContentPolicy::Full {
@@ -121,7 +124,8 @@ fn row_attempt(report: &AttemptReport, policy: ContentPolicy) -> RowAttempt {
 /// Returns why a miner failed. Its own words may repeat the prompt, so only `full` keeps them.
 fn reason(failure: &MinerFailure, policy: ContentPolicy) -> String {
     let is_miners_words = matches!(failure.kind, FailureKind::Refused | FailureKind::Status | FailureKind::Malformed);
-    if is_miners_words && policy != ContentPolicy::Full {
+    // Of a banned miner clients are told less than the operator.
+    if failure.kind == FailureKind::Banned || is_miners_words && policy != ContentPolicy::Full {
         failure.kind.label().to_owned()
     } else {
         failure.message.chars().take(ERROR).collect()

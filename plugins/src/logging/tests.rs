@@ -112,13 +112,29 @@ fn success_means_delivered_and_accepted_means_that_miners_were_asked() {
     let one = Credits::whole(1);
     assert_eq!(facts(&outcome(Ending::Answered)), ("answered".into(), true, true, one));
     assert_eq!(facts(&outcome(Ending::Streamed)), ("streamed".into(), true, true, one));
-    assert_eq!(facts(&outcome(Ending::Partial)), ("partial".into(), true, false, one));
+    let cut = Ending::Partial(Rejection::new(Kind::DisabledKey, "disabled"));
+    assert_eq!(facts(&outcome(cut)), ("partial".into(), true, false, one));
     assert_eq!(facts(&outcome(Ending::ClientGone { delivered: true })), ("client_gone".into(), true, false, one));
     let limited = refused(Rejection::new(Kind::RateLimited, "slow down"));
     assert_eq!(facts(&limited), ("rate_limit_exceeded".into(), false, false, Credits::ZERO));
     let mut all_failed = Rejection::new(Kind::AllMinersFailed, "all failed");
     all_failed.attempts = vec![failed(FailureKind::Timeout, "timed out")];
     assert_eq!(facts(&refused(all_failed)), ("all_miners_failed".into(), true, false, Credits::ZERO));
+}
+
+#[test]
+fn a_stream_that_was_cut_says_by_what() {
+    let cut = Rejection::new(Kind::DisabledKey, "disabled").because("somebody's own words");
+    let row = row(ContentPolicy::Meta, &keyed(None), &outcome(Ending::Partial(cut))).unwrap();
+    assert_eq!(row.error.as_deref(), Some("api_key_disabled"));
+}
+
+#[test]
+fn a_banned_miner_is_called_so_in_the_row_only() {
+    let mut outcome = outcome(Ending::Answered);
+    outcome.attempts = vec![failed(FailureKind::Banned, "it is not asked any more")];
+    let row = row(ContentPolicy::Full, &keyed(None), &outcome).unwrap();
+    assert_eq!(row.attempts[0].error.as_deref(), Some("banned"));
 }
 
 #[test]

@@ -21,6 +21,7 @@ use super::peers::Peer;
 use super::reading::Reading;
 use super::record::{Identity, Record};
 use super::stamp;
+use crate::kill_list::{Sentence, Suspect};
 
 /// Readings of the body hash tried in one attempt beside the first.
 const MAX_REREADS: usize = 3;
@@ -32,6 +33,8 @@ pub(super) struct Attempt {
     answer: Option<Reading>,
     lane: Option<Lane>,
     errand: Errand,
+    /// None for an upstream.
+    ban: Option<Sentence>,
     record: Record,
     clock: Clock,
     sent: Instant,
@@ -53,12 +56,21 @@ impl Attempt {
     pub(super) fn new(mut errand: Errand) -> Self {
         let record = errand.record();
         let clock = errand.clock();
-        Self { answer: None, lane: None, errand, record, clock, sent: Instant::now() }
+        let ban = record.identity().hotkey.map(Suspect::Miner);
+        let ban = ban.map(|miner| Sentence::watch(&errand.common.kills, miner));
+        Self { answer: None, lane: None, errand, ban, record, clock, sent: Instant::now() }
     }
 
     /// Sends, and reads until the answer has substance. The record has the failure.
     pub(super) async fn start(&mut self) -> Result<(), ()> {
-        match self.try_start().await {
+        let mut ban = self.ban.take();
+        let started = tokio::select! {
+            biased;
+            failure = banned(&mut ban) => Err(failure),
+            started = self.try_start() => started,
+        };
+        self.ban = ban;
+        match started {
             Ok(()) => {
                 self.record.first_token();
                 Ok(())
@@ -82,7 +94,12 @@ impl Attempt {
                 self.lane = None;
                 return None;
             }
-            if let Err(failure) = answer.advance(self.clock.idle(self.sent)).await {
+            let advanced = tokio::select! {
+                biased;
+                failure = banned(&mut self.ban) => Err(failure),
+                advanced = answer.advance(self.clock.idle(self.sent)) => advanced,
+            };
+            if let Err(failure) = advanced {
                 self.answer = None;
                 self.lane = None;
                 return Some(Err(failure));
@@ -217,6 +234,16 @@ fn failure(error: &SendError, path: &PathAndQuery, peer: &Peer, connect: Duratio
 
 fn died() -> MinerFailure {
     MinerFailure::new(FailureKind::Disconnected, "the connection died before the answer")
+}
+
+/// Comes when the miner is banned. The reason is the operator's and no client's.
+async fn banned(ban: &mut Option<Sentence>) -> MinerFailure {
+    match ban {
+        Some(ban) => ban.falls().await,
+        None => std::future::pending().await,
+    }
+    let message = "it is not asked any more".to_owned();
+    MinerFailure { kind: FailureKind::Banned, flaw: Flaw::Busy, message }
 }
 
 fn busy() -> MinerFailure {

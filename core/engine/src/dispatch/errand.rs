@@ -9,9 +9,10 @@ use super::alarm::{Alarm, Clock};
 use super::health::Entry;
 use super::log::AttemptLog;
 use super::metrics::Metrics;
-use super::peers::{self, Column, Peer, Peers};
+use super::peers::{self, Column, Peer};
 use super::record::{Identity, Record};
-use super::{Job, Party, address};
+use super::{Dispatcher, Job, Party, address};
+use crate::kill_list::Kills;
 
 /// What all attempts of one job have in common.
 #[derive(Clone, Debug)]
@@ -22,6 +23,7 @@ pub(super) struct Common {
     pub(super) streamed: bool,
     pub(super) party: Arc<peers::Party>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) kills: Arc<Kills>,
     side: Party,
     log: Arc<AttemptLog>,
     client: Option<Alarm>,
@@ -44,7 +46,8 @@ pub(super) struct Errands {
 }
 
 impl Errands {
-    pub(super) fn new(job: &Job, peers: &Peers, metrics: &Arc<Metrics>, stream: bool) -> Self {
+    pub(super) fn new(job: &Job, dispatcher: &Dispatcher, stream: bool) -> Self {
+        let Dispatcher { peers, metrics, kills } = dispatcher;
         let party = match &job.party {
             Party::Subnet(subnet) => peers.subnet(subnet),
             Party::Upstream(upstream) => peers.upstream(upstream),
@@ -57,6 +60,7 @@ impl Errands {
             streamed: false,
             party,
             metrics: Arc::clone(metrics),
+            kills: Arc::clone(kills),
             side: job.party.clone(),
             log: Arc::clone(&job.attempts),
             client: job.timeout.map(|timeout| Alarm::after(now, timeout)),

@@ -4,7 +4,7 @@ use btvep_domain::{AttemptOutcome, FailureKind};
 use prometheus::proto::{Counter, LabelPair, Metric, MetricFamily, MetricType};
 
 /// Every kind of failure, so that its counter is there before the first.
-const KINDS: [FailureKind; 11] = [
+const KINDS: [FailureKind; 12] = [
     FailureKind::Unreachable,
     FailureKind::Timeout,
     FailureKind::Disconnected,
@@ -16,6 +16,7 @@ const KINDS: [FailureKind; 11] = [
     FailureKind::AddressNotAllowed,
     FailureKind::Unavailable,
     FailureKind::NotEncoded,
+    FailureKind::Banned,
 ];
 
 /// Counters of attempts and retries: closed sets, never a uid.

@@ -40,7 +40,8 @@ pub use log::AttemptLog;
 pub use plan::validate;
 pub use stream::MinerStream;
 
-use crate::{Subnet, Upstream};
+use crate::kill_list::Kills;
+use crate::{KillList, Subnet, Upstream};
 
 /// Which addresses of miners are called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,12 +93,22 @@ pub struct Failed;
 pub struct Dispatcher {
     peers: Peers,
     metrics: Arc<Metrics>,
+    kills: Arc<Kills>,
 }
 
 impl Dispatcher {
     /// Makes one that knows nobody yet.
     pub fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// Puts a kill list in force: attempts under way to a miner that is banned by it end now.
+    pub fn kill(&self, list: Arc<KillList>) {
+        self.kills.replace(list);
+    }
+
+    pub(crate) const fn kills(&self) -> &Arc<Kills> {
+        &self.kills
     }
 
     /// Returns the frozen health of a subnet's miners, in the order of its neurons; at most 100 ms old.
@@ -111,7 +122,7 @@ impl Dispatcher {
     ///
     /// No miner answered.
     pub async fn whole(&self, job: &Job) -> Result<Answer, Failed> {
-        let errands = Errands::new(job, &self.peers, &self.metrics, false);
+        let errands = Errands::new(job, self, false);
         let ask = |errand| collect(Attempt::new(errand));
         let won = if let Some(errand) = errands.to_upstream() {
             ask(errand).await.map(Answer::from)
@@ -131,7 +142,7 @@ impl Dispatcher {
     ///
     /// No miner gave a token.
     pub async fn stream(&self, job: &Job) -> Result<MinerStream, Failed> {
-        let errands = Errands::new(job, &self.peers, &self.metrics, job.stream);
+        let errands = Errands::new(job, self, job.stream);
         let ask = |errand| start(Attempt::new(errand));
         let won = match errands.to_upstream() {
             Some(errand) => ask(errand).await,

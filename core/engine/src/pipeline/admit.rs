@@ -8,6 +8,7 @@ use btvep_domain::{
     Rejection, Route, Selection, Snapshot, Until,
 };
 
+use super::standing::Standing;
 use crate::Service;
 use crate::dispatch::{AttemptLog, Dispatcher, Job, Party, validate};
 
@@ -17,6 +18,8 @@ pub(super) struct Admitted {
     pub(super) job: Job,
     /// Set aside for it; none when no filter meters this route and it is free.
     pub(super) hold: Option<Box<dyn Hold>>,
+    /// Whether it may go on.
+    pub(super) standing: Standing,
 }
 
 /// A plan that its strategy made and dispatch could run.
@@ -51,6 +54,11 @@ pub(super) fn plan(
                 return Err(Rejection::new(Kind::StaleMetagraph, "the metagraph is too old; try again later")
                     .after(Duration::from_mins(1)));
             }
+            if dispatcher.kills().list().is_disabled(&selection.name) {
+                let message = format!("strategy `{}` is disabled; name another", selection.name);
+                return Err(Rejection::new(Kind::InvalidSelection, message).about("strategy"));
+            }
+            let metagraph = dispatcher.kills().list().show(&subnet.name, metagraph);
             let snapshot = Snapshot { health: dispatcher.health(subnet, &metagraph), metagraph };
             let strategy = service.strategies.get(&selection.name).ok_or_else(|| missing(&selection.name))?;
             let moment = (exchange.received_at_ms, rand::random());
@@ -84,7 +92,7 @@ pub(super) async fn admit(
     exchange: &mut Exchange,
     (model, prompt): (&Arc<Model>, &Arc<Prompt>),
     planned: Planned,
-) -> Result<Admitted, Rejection> {
+) -> Result<(Job, Option<Box<dyn Hold>>), Rejection> {
     let miners = u32::try_from(planned.plan.miners().max(1)).unwrap_or(u32::MAX);
     let hold = match claims(exchange, model, (planned.plan.max_choices(prompt.n.max(1)), miners)) {
         Some(claims) => Some(take(service, exchange, claims).await?),
@@ -105,7 +113,7 @@ pub(super) async fn admit(
         timeout: exchange.timeout,
         attempts: AttemptLog::new(),
     };
-    Ok(Admitted { job, hold })
+    Ok((job, hold))
 }
 
 fn claims(exchange: &Exchange, model: &Model, (max_choices, max_attempts): (u32, u32)) -> Option<Claims> {

@@ -9,9 +9,10 @@ use tokio::sync::oneshot;
 use super::admit::{self, Admitted};
 use super::metrics::EngineMetrics;
 use super::select;
+use super::standing::Standing;
 use super::way_in;
 use super::way_out::WayOut;
-use crate::dispatch::{AttemptLog, Dispatcher};
+use crate::dispatch::{AttemptLog, Dispatcher, Job, Party};
 use crate::{Attribution, Incoming, Reply, Service};
 
 /// A request on its way, with everything that was current when it arrived.
@@ -68,10 +69,10 @@ impl Journey {
         };
         match admitted {
             Err(stop) => self.stop(stop, reply),
-            Ok(Admitted { job, hold }) if job.stream && job.plan.until == Until::First => {
-                self.answer_streamed(job, hold, reply).await;
+            Ok(admitted) if admitted.job.stream && admitted.job.plan.until == Until::First => {
+                self.answer_streamed(admitted, reply).await;
             }
-            Ok(Admitted { job, hold }) => self.answer_whole(job, hold, reply).await,
+            Ok(admitted) => self.answer_whole(admitted, reply).await,
         }
     }
 
@@ -81,11 +82,27 @@ impl Journey {
         let prompt = self.take_prompt()?;
         let (model, selection) =
             select::select(&service, &self.way_out.exchange, &prompt).map_err(|rejection| *rejection)?;
-        let admitted = self.admit(&service, (model, &prompt), selection).await?;
-        way_in::enter(&service.filters, true, &mut self.way_out.exchange, &mut self.way_out.entered).await?;
+        let (job, hold) = self.admit(&service, (model, &prompt), selection).await?;
+        let mut standing = self.standing(&job);
+        let WayOut { exchange, entered, .. } = &mut self.way_out;
+        tokio::select! {
+            biased;
+            lost = standing.lost() => return Err(lost),
+            passed = way_in::enter(&service.filters, true, exchange, entered) => passed?,
+        }
         let exchange = &self.way_out.exchange;
         self.keep_texts |= self.way_out.entered.iter().any(|filter| filter.wants_texts(exchange));
-        Ok(admitted)
+        Ok(Admitted { job, hold, standing })
+    }
+
+    /// Watches over what may end the request before its time.
+    fn standing(&self, job: &Job) -> Standing {
+        let exchange = &self.way_out.exchange;
+        let standing = Standing::new(&self.service.keys, exchange.key.as_ref(), self.way_out.clock());
+        match (&job.party, &exchange.selection) {
+            (Party::Subnet(_), Some(selection)) => standing.and_strategy(self.dispatcher.kills(), &selection.name),
+            _ => standing,
+        }
     }
 
     /// Returns the parsed body, or its rejection, now that the filters know who sent it.
@@ -103,7 +120,7 @@ impl Journey {
         service: &Arc<Service>,
         (model, prompt): (Arc<Model>, &Arc<Prompt>),
         selection: Selection,
-    ) -> Result<Admitted, Rejection> {
+    ) -> Result<(Job, Option<Box<dyn Hold>>), Rejection> {
         self.attribution.model = Some(Arc::clone(&model.id));
         self.attribution.strategy = Some(Arc::clone(&selection.name));
         self.attribution.strategy_source = Some(selection.source);

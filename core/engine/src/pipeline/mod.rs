@@ -6,6 +6,7 @@ mod admit;
 mod journey;
 mod metrics;
 mod select;
+mod standing;
 mod streamed;
 mod way_in;
 mod way_out;
@@ -39,13 +40,16 @@ pub struct Engine {
 impl Engine {
     /// Makes an engine that serves by `service` until it is replaced.
     pub fn new(service: Service, dispatcher: Arc<Dispatcher>, metrics: Arc<EngineMetrics>) -> Arc<Self> {
+        dispatcher.kill(Arc::clone(&service.kill_list));
         let service = ArcSwap::from_pointee(service);
         Arc::new(Self { service, dispatcher, metrics, in_flight: Arc::default(), zero: Instant::now() })
     }
 
-    /// Serves new requests by another service; requests in flight keep theirs.
+    /// Serves new requests by another service; requests in flight keep theirs, but for its kill list.
     pub fn replace(&self, service: Service) {
+        let kill_list = Arc::clone(&service.kill_list);
         self.service.store(Arc::new(service));
+        self.dispatcher.kill(kill_list);
     }
 
     /// Returns the service that new requests get.

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use btvep_domain::{Closed, Delta, Ending, Hold, Kind, MinerFailure, Pass, Rejection, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
+use super::admit::Admitted;
 use super::journey::{Journey, Stop, all_failed};
 use super::whole::EVENTS;
-use crate::dispatch::{Job, MinerStream};
+use crate::dispatch::MinerStream;
 use crate::{Reply, StreamEvent};
 
 /// How the forwarding of a stream came to its end.
@@ -36,43 +37,31 @@ impl Outlet {
 
 impl Journey {
     /// Asks the miners, and passes on what the first of them sends as it comes.
-    pub(super) async fn answer_streamed(
-        mut self,
-        job: Job,
-        hold: Option<Box<dyn Hold>>,
-        mut reply: oneshot::Sender<Reply>,
-    ) {
+    pub(super) async fn answer_streamed(mut self, mut admitted: Admitted, mut reply: oneshot::Sender<Reply>) {
         let opened = tokio::select! {
             biased;
-            stream = self.dispatcher.stream(&job) => Some(stream),
-            () = reply.closed() => None,
+            lost = admitted.standing.lost() => Err(Some(Stop::Rejected(lost))),
+            stream = self.dispatcher.stream(&admitted.job) => stream.map_err(|_| None),
+            () = reply.closed() => Err(Some(Stop::ClientGone)),
         };
         match opened {
-            Some(Ok(stream)) => self.begin(stream, job, hold, reply).await,
-            Some(Err(_)) => {
-                self.note_attempts(&job.attempts);
-                let rejection = all_failed(&self.way_out.facts.attempts);
-                self.fail(Stop::Rejected(rejection), hold, reply).await;
-            }
-            None => {
-                self.note_attempts(&job.attempts);
-                self.fail(Stop::ClientGone, hold, reply).await;
+            Ok(stream) => self.begin(stream, admitted, reply).await,
+            Err(stop) => {
+                self.note_attempts(&admitted.job.attempts);
+                let stop = stop.unwrap_or_else(|| Stop::Rejected(all_failed(&self.way_out.facts.attempts)));
+                self.fail(stop, admitted.hold, reply).await;
             }
         }
     }
 
-    async fn begin(
-        mut self,
-        stream: MinerStream,
-        job: Job,
-        mut hold: Option<Box<dyn Hold>>,
-        reply: oneshot::Sender<Reply>,
-    ) {
-        if let Err(error) = mark(&mut hold).await {
+    async fn begin(mut self, stream: MinerStream, mut admitted: Admitted, reply: oneshot::Sender<Reply>) {
+        if let Err(error) = mark(&mut admitted.hold).await {
             drop(stream);
-            self.note_attempts(&job.attempts);
-            return self.fail(Stop::Rejected(error.into()), hold, reply).await;
+            self.note_attempts(&admitted.job.attempts);
+            return self.fail(Stop::Rejected(error.into()), admitted.hold, reply).await;
         }
+        admitted.standing.begun();
+        let job = &admitted.job;
         let first_token_us = self.way_out.elapsed_us();
         self.way_out.facts.first_token_us = Some(first_token_us);
         self.attribution.ttft_ms = Some(u32::try_from(first_token_us / 1000).unwrap_or(u32::MAX));
@@ -91,24 +80,15 @@ impl Journey {
         let outlet = Outlet { events, left, begun: vec![false; most] };
         // A failed send is a client that left; forwarding finds out at once.
         let _ = reply.send(head);
-        self.pass_on(stream, job, hold, outlet).await;
+        self.pass_on(stream, admitted, outlet).await;
     }
 
-    async fn pass_on(mut self, mut stream: MinerStream, job: Job, hold: Option<Box<dyn Hold>>, mut outlet: Outlet) {
-        let over = loop {
-            let next = tokio::select! {
-                biased;
-                next = stream.next() => next,
-                () = outlet.events.closed() => break Over::ClientGone,
-            };
-            match next {
-                None => break Over::InOrder,
-                Some(Err(failure)) => break Over::Broken(failure),
-                Some(Ok(delta)) => match self.forward(delta, &mut outlet).await {
-                    Ok(()) => {}
-                    Err(over) => break over,
-                },
-            }
+    async fn pass_on(mut self, mut stream: MinerStream, admitted: Admitted, mut outlet: Outlet) {
+        let Admitted { job, hold, mut standing } = admitted;
+        let over = tokio::select! {
+            biased;
+            lost = standing.lost() => Over::Stopped(lost),
+            over = self.pour(&mut stream, &mut outlet) => over,
         };
         self.way_out.facts.usage = stream.usage();
         // Closes the miner's connection if it is still open, and notes how the attempt ended.
@@ -118,6 +98,26 @@ impl Journey {
         let choices = if delivered { outlet.choices() } else { 0 };
         let closed = self.close(hold, choices).await;
         self.finish(over, closed, (delivered, outlet)).await;
+    }
+
+    /// Gives the client what the miner sends, until one of them has enough.
+    async fn pour(&mut self, stream: &mut MinerStream, outlet: &mut Outlet) -> Over {
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = stream.next() => next,
+                () = outlet.events.closed() => return Over::ClientGone,
+            };
+            match next {
+                None => return Over::InOrder,
+                Some(Err(failure)) => return Over::Broken(failure),
+                Some(Ok(delta)) => {
+                    if let Err(over) = self.forward(delta, outlet).await {
+                        return over;
+                    }
+                }
+            }
+        }
     }
 
     /// Shows a fragment to the watchers and gives it to the client.
@@ -162,26 +162,26 @@ impl Journey {
         (delivered, outlet): (bool, Outlet),
     ) {
         let attempts = || self.way_out.facts.attempts.clone();
-        let (ending, event) = match (over, closed) {
-            (Over::ClientGone, _) => (Ending::ClientGone { delivered }, None),
+        let ending = match (over, closed) {
+            (Over::ClientGone, _) => Ending::ClientGone { delivered },
             // The mark is durable: the charge will be made good when the store recovers.
-            (_, Err(error)) => (Ending::Partial, Some(Rejection::from(error))),
-            (Over::InOrder, Ok(_)) => (Ending::Streamed, None),
-            (Over::Stopped(rejection), Ok(_)) => (Ending::Partial, Some(rejection)),
+            (_, Err(error)) => Ending::Partial(error.into()),
+            (Over::InOrder, Ok(_)) => Ending::Streamed,
+            (Over::Stopped(rejection), Ok(_)) => Ending::Partial(rejection),
             (Over::Broken(failure), Ok(_)) => {
                 let mut rejection =
                     Rejection::new(Kind::AllMinersFailed, "the miner failed after it had begun to answer");
                 rejection.attempts = attempts();
-                (Ending::Partial, Some(rejection.because(failure)))
+                Ending::Partial(rejection.because(failure))
             }
         };
         let usage = self.way_out.facts.usage;
         let attribution = std::mem::take(&mut self.attribution);
         let outcome = self.way_out.end(ending);
-        let last = match (event, outcome.ending) {
-            (Some(rejection), _) => StreamEvent::Failed { rejection, attribution },
-            (None, Ending::ClientGone { .. }) => return,
-            (None, _) => StreamEvent::End { attribution, usage },
+        let last = match outcome.ending {
+            Ending::Partial(rejection) => StreamEvent::Failed { rejection, attribution },
+            Ending::ClientGone { .. } => return,
+            _ => StreamEvent::End { attribution, usage },
         };
         let _ = outlet.events.send(last).await;
     }

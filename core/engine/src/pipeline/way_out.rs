@@ -7,6 +7,7 @@ use btvep_domain::{AttemptReport, Closed, Ending, Exchange, Filter, Outcome, Sur
 use btvep_protocol::surface::error_head;
 
 use super::metrics::EngineMetrics;
+use super::standing::Clock;
 
 /// Owns the exchange, so that nothing can end without the way out: dropping it is a panic's way out.
 pub(super) struct WayOut {
@@ -38,6 +39,11 @@ impl WayOut {
     /// Microseconds since the request was received.
     pub(super) fn elapsed_us(&self) -> u64 {
         u64::try_from(self.received_at.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Returns when the request was received, by both clocks.
+    pub(super) fn clock(&self) -> Clock {
+        Clock { unix_ms: self.exchange.received_at_ms, at: self.received_at.into() }
     }
 
     /// Tells every entered filter how the request ended.
@@ -80,7 +86,7 @@ const CLIENT_GONE: u16 = 499;
 
 fn status(surface: Surface, ending: &Ending) -> u16 {
     match ending {
-        Ending::Answered | Ending::Streamed | Ending::Partial | Ending::ClientGone { delivered: true } => 200,
+        Ending::Answered | Ending::Streamed | Ending::Partial(_) | Ending::ClientGone { delivered: true } => 200,
         Ending::ClientGone { delivered: false } => CLIENT_GONE,
         Ending::Rejected(rejection) => error_head(surface, rejection).status,
         Ending::Panicked => 500,
@@ -91,7 +97,7 @@ fn label(ending: &Ending) -> &'static str {
     match ending {
         Ending::Answered => "answered",
         Ending::Streamed => "streamed",
-        Ending::Partial => "partial",
+        Ending::Partial(_) => "partial",
         Ending::ClientGone { .. } => "client_gone",
         Ending::Rejected(rejection) => rejection.kind.code(),
         Ending::Panicked => "panicked",

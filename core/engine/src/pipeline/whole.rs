@@ -6,31 +6,28 @@ use std::sync::atomic::AtomicBool;
 use btvep_domain::{Answer, Choice, Delta, Ending, Hold};
 use tokio::sync::{mpsc, oneshot};
 
+use super::admit::Admitted;
 use super::journey::{Journey, Stop, all_failed};
 use crate::dispatch::Job;
 use crate::{Attribution, Reply, StreamEvent};
 
 impl Journey {
     /// Asks the miners, closes the account and answers; a client that wanted a stream gets the whole as one.
-    pub(super) async fn answer_whole(
-        mut self,
-        job: Job,
-        hold: Option<Box<dyn Hold>>,
-        mut reply: oneshot::Sender<Reply>,
-    ) {
+    pub(super) async fn answer_whole(mut self, admitted: Admitted, mut reply: oneshot::Sender<Reply>) {
+        let Admitted { job, hold, mut standing } = admitted;
         let asked = tokio::select! {
             biased;
-            answer = self.dispatcher.whole(&job) => Some(answer),
-            () = reply.closed() => None,
+            lost = standing.lost() => Err(Some(Stop::Rejected(lost))),
+            answer = self.dispatcher.whole(&job) => answer.map_err(|_| None),
+            () = reply.closed() => Err(Some(Stop::ClientGone)),
         };
         self.note_attempts(&job.attempts);
         match asked {
-            None => self.fail(Stop::ClientGone, hold, reply).await,
-            Some(Err(_)) => {
-                let rejection = all_failed(&self.way_out.facts.attempts);
-                self.fail(Stop::Rejected(rejection), hold, reply).await;
+            Ok(answer) => self.deliver(answer, &job, hold, reply).await,
+            Err(stop) => {
+                let stop = stop.unwrap_or_else(|| Stop::Rejected(all_failed(&self.way_out.facts.attempts)));
+                self.fail(stop, hold, reply).await;
             }
-            Some(Ok(answer)) => self.deliver(answer, &job, hold, reply).await,
         }
     }
 

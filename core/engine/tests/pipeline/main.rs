@@ -1,24 +1,35 @@
-//! The life of a request against a scripted upstream: what is charged, and who sees the end.
+//! The life of a request against scripted miners: what is charged, and who sees the end.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what cannot be done fails the test"
+)]
 
+mod kill_list;
 mod scripted;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use btvep_domain::{
-    Accounts, Credential, Credits, Deadlines, Ending, Exchange, Filter, Flow, KeyId, Keys, Kind, Modality, Model,
-    NewKey, Outcome, ParameterMode, Rejection, Route, Secret, Surface,
+    Accounts, Credential, Credits, Deadlines, Ending, Exchange, Filter, Flow, Incentive, KeyId, Keys, Kind, Metagraph,
+    Modality, Model, NetUid, Neuron, NewKey, Outcome, ParameterMode, Rejection, Route, Secret, Surface,
 };
-use btvep_engine::dispatch::Dispatcher;
-use btvep_engine::{Engine, EngineMetrics, Incoming, Reply, Serve, Service, StreamEvent, Upstream};
+use btvep_engine::dispatch::{AddressPolicy, Dispatcher};
+use btvep_engine::{Engine, EngineMetrics, Incoming, KillList, Reply, Serve, Service, StreamEvent, Subnet, Upstream};
 use btvep_plugins::{Auth, Credits as CreditsFilter};
+use btvep_protocol::nonce::NonceSource;
 use btvep_protocol::openai::OpenAi;
 use btvep_protocol::surface::{LimitsConfig, openai};
 use btvep_state::Memory;
-use btvep_strategies::DefaultStrategy;
+use btvep_strategies::{DefaultStrategy, TopN, Uids};
+use btvep_testkit::{FixedMetagraph, neuron};
 use scripted::{Script, Scripted};
 use tokio::sync::mpsc;
 
@@ -64,7 +75,7 @@ impl Filter for Note {
         let ending = match &outcome.ending {
             Ending::Answered => "answered".to_owned(),
             Ending::Streamed => "streamed".to_owned(),
-            Ending::Partial => "partial".to_owned(),
+            Ending::Partial(rejection) => format!("partial {}", rejection.kind.code()),
             Ending::Rejected(rejection) => rejection.kind.code().to_owned(),
             Ending::ClientGone { delivered } => format!("gone {delivered}"),
             Ending::Panicked => "panicked".to_owned(),
@@ -81,11 +92,18 @@ struct Bed {
     secret: Secret,
     notes: Arc<Mutex<Vec<String>>>,
     ends: mpsc::UnboundedReceiver<()>,
+    filters: Vec<Arc<dyn Filter>>,
+    addresses: Vec<SocketAddr>,
 }
 
 impl Bed {
-    /// Serves one model of price 2 from `upstream`, for a key with ten credits.
+    /// Serves two models of price 2 for a key with ten credits: `m` from an upstream, `s` from it as a miner.
     async fn new(upstream: &Scripted, deed: Deed) -> Self {
+        Self::of(&[upstream], deed).await
+    }
+
+    /// Serves `s` from several miners, the best first, and `m` from the first of them.
+    async fn of(miners: &[&Scripted], deed: Deed) -> Self {
         let store = Arc::new(Memory::new());
         let new = NewKey { credits: Some(Credits::whole(10)), ..NewKey::default() };
         let (key, secret) = store.create(new, 0).await.unwrap();
@@ -94,44 +112,23 @@ impl Bed {
         let note = |name, deed| -> Arc<dyn Filter> {
             Arc::new(Note { name, deed, notes: Arc::clone(&notes), ends: ended.clone() })
         };
-        let deadlines = Deadlines { total: Duration::from_secs(20), ..Deadlines::default() };
-        let upstream = Upstream {
-            name: "up".into(),
-            origin: format!("http://{}", upstream.address),
-            protocol: Arc::new(OpenAi::new("/v1", None).unwrap()),
-            deadlines,
-            answer_bytes: 1 << 20,
-        };
-        let model = Model {
-            id: "m".into(),
-            upstream_name: None,
-            route: Route::Upstream("up".into()),
-            modality: Modality::Chat,
-            price: Credits::whole(2),
-            default_strategy: None,
-            mode: ParameterMode::Strict,
-            created: 0,
-        };
-        let service = Service {
-            config: "0123456789ab".into(),
-            filters: vec![
-                note("outer", Deed::Pass),
-                Arc::new(Auth::new(Arc::clone(&store) as Arc<dyn Keys>)),
-                Arc::new(CreditsFilter::new()),
-                note("inner", deed),
-            ],
-            models: vec![Arc::new(model)],
-            strategies: BTreeMap::from([("default".into(), Arc::new(DefaultStrategy::default()) as _)]),
-            subnets: BTreeMap::new(),
-            upstreams: BTreeMap::from([("up".into(), Arc::new(upstream))]),
-            keys: Arc::clone(&store) as _,
-            accounts: Arc::clone(&store) as _,
-            max_miners: 16,
-        };
+        let filters = vec![
+            note("outer", Deed::Pass),
+            Arc::new(Auth::new(Arc::clone(&store) as Arc<dyn Keys>)),
+            Arc::new(CreditsFilter::new()),
+            note("inner", deed),
+        ];
+        let addresses: Vec<_> = miners.iter().map(|miner| miner.address).collect();
         let registry = prometheus::Registry::new();
         let metrics = Arc::new(EngineMetrics::new(&registry).unwrap());
+        let service = service(&store, &filters, &addresses, KillList::default());
         let engine = Engine::new(service, Dispatcher::new(), metrics);
-        Self { engine, store, id: key.id, secret, notes, ends }
+        Self { engine, store, id: key.id, secret, notes, ends, filters, addresses }
+    }
+
+    /// Puts a kill list in force, as a changed configuration does.
+    fn kill(&self, list: KillList) {
+        self.engine.replace(service(&self.store, &self.filters, &self.addresses, list));
     }
 
     fn ask(&self, body: &str) -> tokio::sync::oneshot::Receiver<Reply> {
@@ -165,6 +162,69 @@ impl Bed {
 
     fn notes(&self) -> Vec<String> {
         self.notes.lock().unwrap().clone()
+    }
+}
+
+fn service(store: &Arc<Memory>, filters: &[Arc<dyn Filter>], addresses: &[SocketAddr], kill_list: KillList) -> Service {
+    let deadlines = Deadlines { total: Duration::from_secs(20), ..Deadlines::default() };
+    let protocol = Arc::new(OpenAi::new("/v1", None).unwrap());
+    let upstream = Upstream {
+        name: "up".into(),
+        origin: format!("http://{}", addresses[0]),
+        protocol: Arc::clone(&protocol) as _,
+        deadlines,
+        answer_bytes: 1 << 20,
+    };
+    let neuron = |(uid, address): (u16, &SocketAddr)| Neuron {
+        axon: Some(*address),
+        incentive: Incentive(1000 - uid),
+        ..neuron(uid)
+    };
+    let neurons = (0..).zip(addresses).map(neuron);
+    let metagraph = Arc::new(Metagraph::new(NetUid(1), 7, 0, neurons.collect()).unwrap());
+    let subnet = Subnet {
+        name: "sn1".into(),
+        netuid: NetUid(1),
+        source: Arc::new(FixedMetagraph(Some(metagraph))),
+        protocol,
+        nonces: Arc::new(NonceSource::new(0).unwrap()),
+        addresses: AddressPolicy::Any,
+        deadlines,
+        lanes: 8,
+        answer_bytes: 1 << 20,
+        max_age: None,
+    };
+    let model = |id: &str, route| Model {
+        id: id.into(),
+        upstream_name: None,
+        route,
+        modality: Modality::Chat,
+        price: Credits::whole(2),
+        default_strategy: None,
+        mode: ParameterMode::Strict,
+        created: 0,
+    };
+    Service {
+        config: "0123456789ab".into(),
+        filters: filters.to_vec(),
+        models: vec![
+            Arc::new(model("m", Route::Upstream("up".into()))),
+            Arc::new(model("s", Route::Subnet("sn1".into()))),
+        ],
+        strategies: BTreeMap::from([
+            (
+                "default".into(),
+                Arc::new(DefaultStrategy::new(&btvep_strategies::default::Config::default()).unwrap()) as _,
+            ),
+            ("uids".into(), Arc::new(Uids) as _),
+            ("top_n".into(), Arc::new(TopN) as _),
+        ]),
+        subnets: BTreeMap::from([("sn1".into(), Arc::new(subnet))]),
+        upstreams: BTreeMap::from([("up".into(), Arc::new(upstream))]),
+        keys: Arc::clone(store) as _,
+        accounts: Arc::clone(store) as _,
+        max_miners: 16,
+        kill_list: Arc::new(kill_list),
     }
 }
 
@@ -350,7 +410,7 @@ async fn a_stream_that_breaks_after_a_token_is_partial_and_costs_the_choice() {
     };
     assert!(matches!(last, StreamEvent::Failed { .. }), "{last:?}");
     assert_eq!(bed.after().await, spent(2));
-    assert_eq!(bed.notes()[2], "inner out partial");
+    assert_eq!(bed.notes()[2], "inner out partial all_miners_failed");
 }
 
 #[tokio::test]

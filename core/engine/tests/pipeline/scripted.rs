@@ -20,6 +20,8 @@ pub(crate) enum Script {
 /// The server; ends with the test's runtime.
 pub(crate) struct Scripted {
     pub(crate) address: SocketAddr,
+    /// Told once for each request.
+    pub(crate) asked: Arc<Notify>,
     /// Told once for each client that left before its answer was whole.
     pub(crate) left: Arc<Notify>,
 }
@@ -29,14 +31,18 @@ impl Scripted {
     pub(crate) async fn start(script: impl Fn(&str) -> Script + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let left = Arc::new(Notify::new());
-        let (script, told) = (Arc::new(script), Arc::clone(&left));
+        let (asked, left) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (begun, told) = (Arc::clone(&asked), Arc::clone(&left));
+        let script = Arc::new(move |body: &str| {
+            begun.notify_one();
+            script(body)
+        });
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 tokio::spawn(converse(socket, Arc::clone(&script), Arc::clone(&told)));
             }
         });
-        Self { address, left }
+        Self { address, asked, left }
     }
 }
 

@@ -9,6 +9,7 @@ use btvep_strategies::{DefaultStrategy, Spec};
 
 use super::wording::suggestion;
 use super::{Addresses, Config, MetagraphConfig, ModelConfig, SubnetConfig, UpstreamConfig};
+use crate::roster::STRATEGIES;
 
 /// Checks what the types cannot say.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
@@ -21,6 +22,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     // Made and dropped: only the components know what of their settings they cannot use.
     RateLimit::new(&config.filters.rate_limit)?;
     DefaultStrategy::new(&config.strategies.default)?;
+    check_kill_list(config)?;
     check_validator(config)?;
     unique("subnet", "name", config.subnet.iter().map(|subnet| subnet.name.as_str()))?;
     unique("upstream", "name", config.upstream.iter().map(|upstream| upstream.name.as_str()))?;
@@ -56,6 +58,20 @@ fn unique<'a>(table: &str, key: &str, names: impl Iterator<Item = &'a str>) -> R
         }
     }
     Ok(())
+}
+
+fn check_kill_list(config: &Config) -> Result<(), ConfigError> {
+    for (at, name) in config.strategies.disabled.iter().enumerate() {
+        if !STRATEGIES.contains(&name.as_str()) {
+            let hint = suggestion(name, STRATEGIES.iter().copied());
+            return refuse(format!("strategies.disabled.{at}"), format!("there is no strategy `{name}`{hint}"));
+        }
+    }
+    let mut seen = HashSet::new();
+    match config.ban.iter().position(|ban| !seen.insert(ban.hotkey)) {
+        Some(at) => refuse(format!("ban.{at}.hotkey"), "is banned twice; keep one of the two"),
+        None => Ok(()),
+    }
 }
 
 fn check_validator(config: &Config) -> Result<(), ConfigError> {

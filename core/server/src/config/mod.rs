@@ -3,6 +3,7 @@
 //! [`Loaded::read`] is the one way in: file and `--set` give a [`Config`] whose references and rules hold. What
 //! touches the outside (secrets, key files, `neurons.toml`) is done by `assemble`, which `config check` runs too.
 
+mod ban;
 mod check;
 mod edit;
 mod fingerprint;
@@ -27,6 +28,7 @@ use btvep_state::StateConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use ban::{BanConfig, Until};
 pub use edit::{EditError, Edits};
 pub use fingerprint::Fingerprint;
 pub use log::{LogConfig, LogFormat};
@@ -70,6 +72,9 @@ pub struct Config {
     /// Miners that can be asked.
     #[serde(default)]
     pub subnet: Vec<SubnetConfig>,
+    /// Miners that are not, on any subnet.
+    #[serde(default)]
+    pub ban: Vec<BanConfig>,
     /// OpenAI-compatible servers that can be asked.
     #[serde(default)]
     pub upstream: Vec<UpstreamConfig>,

@@ -73,4 +73,6 @@ pub struct FiltersConfig {
 pub struct StrategiesConfig {
     /// Who serves when nobody names a strategy.
     pub default: btvep_strategies::default::Config,
+    /// Strategies that nobody may use, whoever names them. None by default.
+    pub disabled: Vec<String>,
 }

@@ -225,3 +225,24 @@ fn a_uid_stands_once_in_a_file_of_neurons() {
         "{refused}"
     );
 }
+
+#[test]
+fn bans_and_disabled_strategies_are_checked() {
+    let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+    let ban = format!("[[ban]]\nhotkey = \"{alice}\"\n");
+    let config = read(&format!("[strategies]\ndisabled = [\"uids\"]\n{ban}until = 2026-01-31\n{GOOD}"), &[]).unwrap();
+    assert_eq!(config.ban[0].until.as_ref().map(Until::unix), Some(1_769_817_600));
+    check(&format!("{ban}{ban}"), "b.toml:4: ban.1.hotkey: is banned twice; keep one of the two");
+    check(
+        "[[ban]]\nhotkey = \"5Alice\"\n",
+        "b.toml:2: ban.0.hotkey: `5Alice` is no ss58 address; expected 48 characters that begin with 5",
+    );
+    check(
+        &format!("{ban}until = \"soon\"\n"),
+        "b.toml:3: ban.0.until: `soon` is no date and no moment; write 2026-01-31 or 2026-01-31T12:00:00Z",
+    );
+    check(
+        "[strategies]\ndisabled = [\"topn\"]\n",
+        "b.toml:2: strategies.disabled.0: there is no strategy `topn`; did you mean `top_n`?",
+    );
+}

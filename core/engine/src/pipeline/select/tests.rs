@@ -38,6 +38,7 @@ fn service() -> Service {
         keys: Arc::clone(&store) as _,
         accounts: store,
         max_miners: 8,
+        kill_list: Arc::default(),
     }
 }
 
