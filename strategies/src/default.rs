@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use btvep_domain::{ConfigError, Exchange, NoCandidate, Plan, Selection, Snapshot, Strategy, Uid, Until};
+use btvep_domain::{
+    ConfigError, Exchange, Neuron, NoCandidate, Plan, Selection, Snapshot, Strategy, Uid, Until, verdict,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -88,6 +90,14 @@ impl Strategy for DefaultStrategy {
         }
         Ok(Plan { stages, at_once: 1, until: Until::First })
     }
+
+    fn passes_over(&self, _selection: &Selection, neuron: &Neuron) -> &'static str {
+        match neuron.axon {
+            None => verdict::NOT_SERVING,
+            Some(_) if self.fallback == 0 => verdict::NOT_AMONG_UIDS,
+            Some(_) => verdict::LOWER_INCENTIVE,
+        }
+    }
 }
 
 impl fmt::Display for Fallback {
@@ -153,6 +163,14 @@ mod tests {
     #[test]
     fn the_fallback_serves_when_no_configured_miner_does() {
         check(r#"{"uids": [4, 99], "fallback": "top_n=2"}"#, &[3, 1]);
+    }
+
+    #[test]
+    fn who_is_passed_over_is_told_why() {
+        let alone = fixture::passed_over(&strategy(r#"{"uids": [0, 1, 2, 4]}"#), "default");
+        assert_eq!(alone, [(4, "not_serving"), (3, "not_among_uids"), (5, "not_among_uids")]);
+        let best = fixture::passed_over(&strategy(r#"{"uids": [0, 1, 2], "fallback": "top_n:1"}"#), "default");
+        assert_eq!(best, [(4, "not_serving"), (5, "lower_incentive")]);
     }
 
     #[test]

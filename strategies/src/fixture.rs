@@ -20,6 +20,16 @@ pub(crate) fn plan(
     strategy.plan(&exchange(), &selection, &snapshot(SUBNET), (0, 0))
 }
 
+/// Returns why the miners of the usual subnet that are not planned are not: who does not serve first, then by uid.
+pub(crate) fn passed_over(strategy: &dyn Strategy, spec: &str) -> Vec<(u16, &'static str)> {
+    let selection = Spec::parse(spec).unwrap().select(SelectionSource::Body, None, true);
+    let planned = plan(strategy, spec, None, true).unwrap().stages.concat();
+    let snapshot = snapshot(SUBNET);
+    let mut others: Vec<_> = snapshot.metagraph.neurons().iter().filter(|n| !planned.contains(&n.uid)).collect();
+    others.sort_by_key(|neuron| (neuron.axon.is_some(), neuron.uid));
+    others.into_iter().map(|neuron| (neuron.uid.0, strategy.passes_over(&selection, neuron))).collect()
+}
+
 /// Plans on a given subnet, all at once, first success.
 pub(crate) fn plan_on(strategy: &dyn Strategy, spec: &str, snapshot: &Snapshot) -> Result<Plan, NoCandidate> {
     let selection = Spec::parse(spec).unwrap().select(SelectionSource::Body, None, true);

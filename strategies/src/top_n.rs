@@ -1,4 +1,4 @@
-use btvep_domain::{Exchange, NoCandidate, Plan, Selection, Snapshot, Strategy};
+use btvep_domain::{Exchange, Neuron, NoCandidate, Plan, Selection, Snapshot, Strategy, verdict};
 
 use crate::stages;
 
@@ -21,6 +21,10 @@ impl Strategy for TopN {
         let serving = snapshot.metagraph.by_incentive();
         let n = usize::from(selection.top_n.unwrap_or(1)).min(serving.len());
         stages::plan(serving.get(..n).unwrap_or(serving), selection)
+    }
+
+    fn passes_over(&self, _selection: &Selection, neuron: &Neuron) -> &'static str {
+        if neuron.axon.is_some() { verdict::LOWER_INCENTIVE } else { verdict::NOT_SERVING }
     }
 }
 
@@ -63,6 +67,14 @@ mod tests {
     fn first_success_or_all_is_the_requests_choice() {
         let until = |first| fixture::plan(&TopN, "top_n=2", None, first).unwrap().until;
         assert_eq!((until(true), until(false)), (Until::First, Until::All));
+    }
+
+    #[test]
+    fn who_is_passed_over_is_told_why() {
+        assert_eq!(
+            fixture::passed_over(&TopN, "top_n=3"),
+            [(4, "not_serving"), (0, "lower_incentive"), (2, "lower_incentive")]
+        );
     }
 
     #[test]

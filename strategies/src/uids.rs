@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use btvep_domain::{Exchange, NoCandidate, Plan, Selection, Snapshot, Strategy, Uid};
+use btvep_domain::{Exchange, Neuron, NoCandidate, Plan, Selection, Snapshot, Strategy, Uid, verdict};
 
 use crate::stages;
 
@@ -33,6 +33,10 @@ impl Strategy for Uids {
         let uids: Vec<Uid> = selection.uids.iter().copied().filter(|uid| seen.insert(*uid)).collect();
         stages::plan(&uids, selection)
     }
+
+    fn passes_over(&self, _selection: &Selection, _neuron: &Neuron) -> &'static str {
+        verdict::NOT_AMONG_UIDS
+    }
 }
 
 #[cfg(test)]
@@ -51,6 +55,12 @@ mod tests {
     #[test]
     fn exactly_these_in_this_order() {
         check("uids=5,0,3", None, &Ok(vec![uids(&[5, 0, 3])]));
+    }
+
+    #[test]
+    fn who_is_passed_over_is_told_why() {
+        let [not_serving, serving] = [(4, "not_among_uids"), (2, "not_among_uids")];
+        assert_eq!(fixture::passed_over(&Uids, "uids=5,0,3,1"), [not_serving, serving]);
     }
 
     #[test]

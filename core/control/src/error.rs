@@ -27,6 +27,12 @@ pub(crate) enum Refused {
     /// The configuration is not what it should be.
     #[error("{0}")]
     Config(String),
+    /// No row, or one without an explanation.
+    #[error(
+        "nothing explains `{0}`; a row does when the client sent `x-btvep-explain: 1` and its key may \
+         (`btvep key edit ID --explain true`), or when filters.logging.explain = \"always\""
+    )]
+    NotExplained(String),
     /// The store cannot.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -43,7 +49,7 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::NoKey(_) | Self::NoRule { .. } => StatusCode::NOT_FOUND,
+            Self::NoKey(_) | Self::NoRule { .. } | Self::NotExplained(_) => StatusCode::NOT_FOUND,
             Self::Config(_) => StatusCode::CONFLICT,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -6,6 +6,7 @@
 mod client;
 mod config;
 mod error;
+mod explain;
 mod keys;
 mod logs;
 mod router;
@@ -16,4 +17,4 @@ pub use client::{Client, ClientError};
 pub use config::{ConfigCandidate, ConfigChange, ConfigControl, ConfigRefusal, ConfigStatus, ConfigVersion};
 pub use router::{Control, MinersView, PolicyCheck, router};
 pub use socket::{AdminSocket, SOCKET, SocketError};
-pub use views::{Deleted, KeyChange, KeyPage, KeyView, MinerView, RateLimits, Status};
+pub use views::{Deleted, Explained, KeyChange, KeyPage, KeyView, MinerView, RateLimits, Status};

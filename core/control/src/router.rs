@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 
 use crate::config::ConfigControl;
 use crate::views::{MinerView, Status};
-use crate::{config, keys, logs};
+use crate::{config, explain, keys, logs};
 
 /// Shows the miners that can be asked.
 pub trait MinersView: Send + Sync + fmt::Debug {
@@ -73,6 +73,7 @@ pub fn router(control: Control) -> Router {
         .route("/v1/config/rollback/{number}", post(config::rollback))
         .route("/v1/config/diff", post(config::diff))
         .route("/v1/logs", post(logs::query))
+        .route("/v1/explain/{request_id}", get(explain::show))
         .route("/v1/miners", get(miners))
         .with_state(state)
 }

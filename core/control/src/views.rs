@@ -1,6 +1,10 @@
 //! What the control plane says and takes, as JSON.
 
-use btvep_domain::{Account, ContentPolicy, Credits, Hotkey, Key, KeyId, KeyPolicy, ModerationMode, RateRule, Uid};
+use std::sync::Arc;
+
+use btvep_domain::{
+    Account, ContentPolicy, Credits, Explanation, Hotkey, Key, KeyId, KeyPolicy, LogRow, ModerationMode, RateRule, Uid,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// A key with its account. Limits that are null are those of the configuration.
@@ -41,6 +45,8 @@ pub struct KeyView {
     pub content: Option<ContentPolicy>,
     /// How its prompts are moderated.
     pub moderation: Option<ModerationMode>,
+    /// Whether it may ask how an answer came about; null means no.
+    pub explain: Option<bool>,
     /// Unix time in seconds.
     pub created_at: i64,
     /// Unix time in seconds.
@@ -69,6 +75,7 @@ impl KeyView {
             strategies: policy.strategies,
             content: policy.content,
             moderation: policy.moderation,
+            explain: policy.explain,
             created_at: key.created_at,
             updated_at: key.updated_at,
         }
@@ -124,6 +131,9 @@ pub struct KeyChange {
     /// New moderation.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub moderation: Option<Option<ModerationMode>>,
+    /// Whether it may ask how an answer came about.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub explain: Option<Option<bool>>,
 }
 
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<Option<T>, D::Error> {
@@ -143,6 +153,7 @@ impl KeyChange {
         set(&mut after.strategies, &self.strategies);
         set(&mut after.content, &self.content);
         set(&mut after.moderation, &self.moderation);
+        set(&mut after.explain, &self.explain);
         (after != before).then_some(after)
     }
 }
@@ -168,6 +179,43 @@ pub struct Deleted {
     pub id: KeyId,
     /// Always true.
     pub deleted: bool,
+}
+
+/// How one answer came about, with what its row tells beside it. No text of the prompt or the answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explained {
+    /// The request.
+    pub request_id: Arc<str>,
+    /// Unix milliseconds when it was received.
+    pub at_ms: i64,
+    /// The model.
+    pub model: Option<Arc<str>>,
+    /// HTTP status.
+    pub status: u16,
+    /// How it ended, as in the log.
+    pub outcome: String,
+    /// The cause, as in the log.
+    pub error: Option<String>,
+    /// From receiving to the end.
+    pub elapsed_us: u64,
+    /// All else.
+    pub explain: Explanation,
+}
+
+impl Explained {
+    /// Returns what a row explains, if it does.
+    pub(crate) fn of(row: LogRow) -> Option<Self> {
+        Some(Self {
+            explain: *row.explain?,
+            request_id: row.request_id,
+            at_ms: row.at_ms,
+            model: row.model,
+            status: row.status,
+            outcome: row.outcome,
+            error: row.error,
+            elapsed_us: row.elapsed_us,
+        })
+    }
 }
 
 /// A neuron as a page or a table shows it.

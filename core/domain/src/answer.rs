@@ -76,6 +76,26 @@ pub enum AttemptOutcome {
     Cancelled,
 }
 
+impl AttemptOutcome {
+    /// Returns its name in rows.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failed(_) => "failed",
+            Self::Partial(_) => "partial",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Returns why the miner failed, if it did.
+    pub const fn failure(&self) -> Option<&MinerFailure> {
+        match self {
+            Self::Failed(failure) | Self::Partial(failure) => Some(failure),
+            Self::Success | Self::Cancelled => None,
+        }
+    }
+}
+
 /// One miner's attempt, for the row, the health block and `failed_responses`.
 #[derive(Clone, Debug)]
 pub struct AttemptReport {

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Key, Kind, Model, ModerationMode, Prompt, RateState, Rejection, Secret, Uid};
+use crate::{Explanation, Key, Kind, Model, ModerationMode, Prompt, RateState, Rejection, Secret, Uid};
 
 /// Whose manners an answer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,23 @@ pub enum SelectionSource {
     Model,
     /// Nobody named one: `default`.
     Default,
+}
+
+impl SelectionSource {
+    /// The places, the nearest to the request first: the first that names a strategy wins.
+    pub const ORDER: [Self; 6] = [Self::Body, Self::Header, Self::Suffix, Self::Key, Self::Model, Self::Default];
+
+    /// Returns its name in headers and explanations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Body => "body",
+            Self::Header => "header",
+            Self::Suffix => "suffix",
+            Self::Key => "key",
+            Self::Model => "model",
+            Self::Default => "default",
+        }
+    }
 }
 
 /// The strategy of a request and its arguments, checked.
@@ -135,6 +152,10 @@ pub struct Exchange {
     pub rate: Option<RateState>,
     /// Set by moderation.
     pub verdict: Option<Verdict>,
+    /// The header `x-btvep-explain`: the client wants to know how its answer came about.
+    pub explain: bool,
+    /// Filled on the way; none when nobody wants to know.
+    pub explanation: Option<Box<Explanation>>,
 }
 
 impl Exchange {

@@ -14,6 +14,8 @@ pub struct Needs {
     pub network: bool,
     /// Sees every fragment of the answer.
     pub answer: bool,
+    /// Wants every request explained.
+    pub explanation: bool,
 }
 
 /// What a filter says of a fragment.

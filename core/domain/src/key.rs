@@ -131,6 +131,9 @@ pub struct KeyPolicy {
     /// How its prompts are moderated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moderation: Option<ModerationMode>,
+    /// Whether it may ask how an answer came about (`x-btvep-explain`); absent means no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explain: Option<bool>,
 }
 
 /// What a log row keeps of prompt and answer.

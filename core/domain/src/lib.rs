@@ -8,6 +8,7 @@ mod answer;
 mod config;
 mod credits;
 mod exchange;
+mod explain;
 mod filter;
 mod health;
 mod hotkey;
@@ -31,6 +32,7 @@ pub use answer::{Answer, AttemptOutcome, AttemptReport, Choice, Delta, Extra, Us
 pub use config::{ConfigError, SecretRef};
 pub use credits::{Credits, ParseCredits};
 pub use exchange::{Credential, Exchange, Selection, SelectionSource, Surface, Verdict};
+pub use explain::{Candidate, ExplainedAttempt, Explanation, FilterStep, StrategyStep, verdict};
 pub use filter::{Ending, Filter, Flow, Needs, Outcome, Pass};
 pub use health::{Breaker, Health, MinerHealth};
 pub use hotkey::{Hotkey, ParseHotkey};

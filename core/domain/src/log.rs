@@ -4,7 +4,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Credits, Hotkey, KeyId, StoreError, Uid, Usage};
+use crate::{Credits, Explanation, Hotkey, KeyId, StoreError, Uid, Usage};
 
 /// One miner's part in a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,6 +96,9 @@ pub struct LogRow {
     /// The answers' texts, policy `full`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Vec<String>>,
+    /// How the answer came about, if that was wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explain: Option<Box<Explanation>>,
 }
 
 /// Which rows; every condition given must hold.

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{AttemptReport, Exchange, Health, Metagraph, Plan, Selection, Uid};
+use crate::{AttemptReport, Exchange, Health, Metagraph, Neuron, Plan, Selection, Uid, verdict};
 
 /// One immutable metagraph and a frozen block of health beside it.
 #[derive(Clone, Debug)]
@@ -42,6 +42,11 @@ pub trait Strategy: Send + Sync + fmt::Debug {
         snapshot: &Snapshot,
         moment: (i64, u64),
     ) -> Result<Plan, NoCandidate>;
+
+    /// Returns why a miner is in no plan of this selection; asked only when somebody wants to know.
+    fn passes_over(&self, _selection: &Selection, neuron: &Neuron) -> &'static str {
+        if neuron.axon.is_some() { verdict::NOT_CHOSEN } else { verdict::NOT_SERVING }
+    }
 
     /// Learns from ended attempts; off the request path.
     fn observe(&self, _ended: &[AttemptReport]) {}

@@ -28,6 +28,8 @@ pub struct Incoming {
     pub timeout: Option<Duration>,
     /// `x-stainless-retry-count`.
     pub client_retry: Option<u32>,
+    /// The header `x-btvep-explain`.
+    pub explain: bool,
     /// The parsed body, or why it is refused (after the filters: a stranger learns nothing of his body).
     pub prompt: Result<Prompt, Rejection>,
 }

@@ -70,8 +70,8 @@ pub(crate) async fn whole(
     attribution: &Attribution,
 ) -> Result<u16> {
     let body = match asked.surface {
-        Surface::OpenAi => openai::completion(answer, attribution, asked.created(), asked.tells()),
-        Surface::Legacy => legacy::answer(answer),
+        Surface::OpenAi => openai::completion(answer, attribution, asked.created(), asked.tells_of(attribution)),
+        Surface::Legacy => legacy::answer(answer, attribution.explain.as_deref()),
     };
     let mut head = head(asked, 200, &JSON)?;
     attribute(&mut head, asked, attribution);

@@ -51,7 +51,7 @@ pub(crate) async fn write(session: &mut ServerSession, asked: &Asked, mut stream
         let mut fragment = false;
         tokio::select! {
             biased;
-            event = stream.events.recv() => fragment = gather(&mut chunks, event, &mut stream.events, asked.tells(), &mut out),
+            event = stream.events.recv() => fragment = gather(&mut chunks, event, &mut stream.events, asked, &mut out),
             gone = session.read_body_or_idle(true) => return Err(left(gone)),
             _ = tick.tick() => if std::mem::replace(&mut silent, true) { out.extend_from_slice(PING) },
         }
@@ -86,7 +86,7 @@ fn gather(
     chunks: &mut Option<ChunkWriter>,
     event: Option<StreamEvent>,
     events: &mut mpsc::Receiver<StreamEvent>,
-    tell: bool,
+    asked: &Asked,
     out: &mut Vec<u8>,
 ) -> bool {
     let mut fragment = false;
@@ -101,12 +101,12 @@ fn gather(
             }
             Some(StreamEvent::End { attribution, usage }) => {
                 if let Some(chunks) = chunks.take() {
-                    chunks.end(tell.then_some(&attribution), usage, out);
+                    chunks.end(asked.tells_of(&attribution).then_some(&attribution), usage, out);
                 }
             }
             Some(StreamEvent::Failed { rejection, attribution }) => {
                 if let Some(chunks) = chunks.take() {
-                    chunks.failed(&rejection, tell.then_some(&attribution), out);
+                    chunks.failed(&rejection, asked.tells_of(&attribution).then_some(&attribution), out);
                 }
             }
             // The engine ends every stream in one of those two ways, unless its task has died.

@@ -83,6 +83,8 @@ pub fn exchange() -> Exchange {
         metered: false,
         rate: None,
         verdict: None,
+        explain: false,
+        explanation: None,
     }
 }
 

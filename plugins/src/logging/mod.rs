@@ -19,6 +19,22 @@ pub struct Config {
     /// What a row keeps of prompt and answer, if the key does not say otherwise. `meta` by default: no text
     /// and no hash of it.
     pub content: ContentPolicy,
+    /// Which rows tell how the answer came about (`btvep explain`): `never`, `asked` (the default: where the client asked
+    /// for it and may), `always`.
+    pub explain: ExplainPolicy,
+}
+
+/// Which rows carry an explanation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExplainPolicy {
+    /// None.
+    Never,
+    /// Where the client asked.
+    #[default]
+    Asked,
+    /// All.
+    Always,
 }
 
 /// Appends a row to the request log when a request ends, however it ends.
@@ -28,6 +44,7 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Logging {
     content: ContentPolicy,
+    explain: ExplainPolicy,
     logs: Arc<dyn Logs>,
     strangers: Strangers,
 }
@@ -35,7 +52,7 @@ pub struct Logging {
 impl Logging {
     /// Makes it over the log.
     pub fn new(config: &Config, logs: Arc<dyn Logs>) -> Self {
-        Self { content: config.content, logs, strangers: Strangers::default() }
+        Self { content: config.content, explain: config.explain, logs, strangers: Strangers::default() }
     }
 
     /// Returns how many requests of strangers have no row because there were too many in one second.
@@ -61,7 +78,8 @@ impl Filter for Logging {
     }
 
     fn needs(&self) -> Needs {
-        Needs { answer: reads_text(self.content), ..Needs::default() }
+        let explanation = self.explain == ExplainPolicy::Always;
+        Needs { answer: reads_text(self.content), explanation, ..Needs::default() }
     }
 
     fn wants_texts(&self, exchange: &Exchange) -> bool {
@@ -82,8 +100,12 @@ impl Filter for Logging {
         if is_stranger && !self.strangers.admit(exchange.received_at) {
             return;
         }
+        let mut row = row::build(exchange, outcome, policy);
+        if self.explain == ExplainPolicy::Always || exchange.explain && self.explain == ExplainPolicy::Asked {
+            row.explain.clone_from(&exchange.explanation);
+        }
         // A full queue is counted by the log itself.
-        let _ = self.logs.append(row::build(exchange, outcome, policy));
+        let _ = self.logs.append(row);
     }
 }
 

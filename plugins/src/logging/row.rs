@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use btvep_domain::{
-    AttemptOutcome, AttemptReport, ContentPolicy, Credits, Ending, Exchange, FailureKind, Kind, LogRow, MinerFailure,
-    Outcome, Prompt, Rejection, RowAttempt, Surface,
+    AttemptReport, ContentPolicy, Credits, Ending, Exchange, FailureKind, Kind, LogRow, MinerFailure, Outcome, Prompt,
+    Rejection, RowAttempt, Surface,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -55,6 +55,7 @@ fn facts(exchange: &Exchange, outcome: &Outcome, policy: ContentPolicy) -> LogRo
         answer_sha256: None,
         prompt: None,
         answer: None,
+        explain: None,
     }
 }
 
@@ -104,18 +105,12 @@ fn error(ending: &Ending, policy: ContentPolicy) -> Option<String> {
 }
 
 fn row_attempt(report: &AttemptReport, policy: ContentPolicy) -> RowAttempt {
-    let (outcome, failure) = match &report.outcome {
-        AttemptOutcome::Success => ("success", None),
-        AttemptOutcome::Failed(failure) => ("failed", Some(failure)),
-        AttemptOutcome::Partial(failure) => ("partial", Some(failure)),
-        AttemptOutcome::Cancelled => ("cancelled", None),
-    };
     RowAttempt {
         uid: report.uid,
         hotkey: report.hotkey,
         upstream: report.upstream.clone(),
-        outcome: outcome.to_owned(),
-        error: failure.map(|failure| reason(failure, policy)),
+        outcome: report.outcome.label().to_owned(),
+        error: report.outcome.failure().map(|failure| reason(failure, policy)),
         status: report.status,
         elapsed_ms: report.elapsed_ms,
     }

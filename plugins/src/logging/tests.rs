@@ -48,7 +48,8 @@ fn refused(rejection: Rejection) -> Outcome {
 /// Ends one request and returns its row, if it has one.
 fn row(config: ContentPolicy, exchange: &Exchange, outcome: &Outcome) -> Option<LogRow> {
     let logs = Arc::new(KeptLogs::default());
-    Logging::new(&Config { content: config }, Arc::clone(&logs) as Arc<dyn Logs>).on_end(exchange, outcome);
+    Logging::new(&Config { content: config, ..Config::default() }, Arc::clone(&logs) as Arc<dyn Logs>)
+        .on_end(exchange, outcome);
     logs.rows().pop()
 }
 
@@ -85,7 +86,7 @@ fn the_keys_policy_wins() {
 #[test]
 fn the_answer_is_collected_only_where_a_row_needs_it() {
     let wants = |config, own| {
-        let logging = Logging::new(&Config { content: config }, Arc::new(KeptLogs::default()));
+        let logging = Logging::new(&Config { content: config, ..Config::default() }, Arc::new(KeptLogs::default()));
         (logging.needs().answer, logging.wants_texts(&keyed(own)))
     };
     assert_eq!(wants(ContentPolicy::Meta, None), (false, false));
@@ -135,6 +136,23 @@ fn a_banned_miner_is_called_so_in_the_row_only() {
     outcome.attempts = vec![failed(FailureKind::Banned, "it is not asked any more")];
     let row = row(ContentPolicy::Full, &keyed(None), &outcome).unwrap();
     assert_eq!(row.attempts[0].error.as_deref(), Some("banned"));
+}
+
+#[test]
+fn the_policy_decides_which_rows_tell_how_the_answer_came_about() {
+    let explained = |explain, asked| {
+        let logs = Arc::new(KeptLogs::default());
+        let logging = Logging::new(&Config { explain, ..Config::default() }, Arc::clone(&logs) as Arc<dyn Logs>);
+        let mut exchange = keyed(None);
+        exchange.explain = asked;
+        exchange.explanation = Some(Box::default());
+        logging.on_end(&exchange, &outcome(Ending::Answered));
+        (logging.needs().explanation, logs.rows().pop().unwrap().explain.is_some())
+    };
+    assert_eq!(explained(ExplainPolicy::Never, true), (false, false));
+    assert_eq!(explained(ExplainPolicy::Asked, true), (false, true));
+    assert_eq!(explained(ExplainPolicy::Asked, false), (false, false));
+    assert_eq!(explained(ExplainPolicy::Always, false), (true, true));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use btvep_domain::{
     Rejection, Route, Selection, Snapshot, Until,
 };
 
+use super::explain::{self, Choice};
 use super::standing::Standing;
 use crate::Service;
 use crate::dispatch::{AttemptLog, Dispatcher, Job, Party, validate};
@@ -34,7 +35,7 @@ pub(super) struct Planned {
 pub(super) fn plan(
     service: &Service,
     dispatcher: &Dispatcher,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     (model, selection): (&Model, &Selection),
 ) -> Result<Planned, Rejection> {
     match &model.route {
@@ -54,15 +55,25 @@ pub(super) fn plan(
                 return Err(Rejection::new(Kind::StaleMetagraph, "the metagraph is too old; try again later")
                     .after(Duration::from_mins(1)));
             }
-            if dispatcher.kills().list().is_disabled(&selection.name) {
+            let kill_list = dispatcher.kills().list();
+            if kill_list.is_disabled(&selection.name) {
                 let message = format!("strategy `{}` is disabled; name another", selection.name);
                 return Err(Rejection::new(Kind::InvalidSelection, message).about("strategy"));
             }
-            let metagraph = dispatcher.kills().list().show(&subnet.name, metagraph);
-            let snapshot = Snapshot { health: dispatcher.health(subnet, &metagraph), metagraph };
+            let shown = kill_list.show(&subnet.name, Arc::clone(&metagraph));
+            let snapshot = Snapshot { health: dispatcher.health(subnet, &shown), metagraph: shown };
             let strategy = service.strategies.get(&selection.name).ok_or_else(|| missing(&selection.name))?;
             let moment = (exchange.received_at_ms, rand::random());
-            let plan = strategy.plan(exchange, selection, &snapshot, moment).map_err(|error| no_candidate(&error))?;
+            let plan = strategy.plan(exchange, selection, &snapshot, moment);
+            let choice = Choice {
+                strategy: &**strategy,
+                selection,
+                snapshot: &snapshot,
+                metagraph: &metagraph,
+                kill_list: &kill_list,
+            };
+            explain::candidates(exchange, &choice, plan.as_ref().ok());
+            let plan = plan.map_err(|error| no_candidate(&error))?;
             validate(&plan, &snapshot.metagraph, service.max_miners)
                 .map_err(|error| Rejection::new(Kind::InvalidSelection, error.to_string()))?;
             Ok(Planned { party: Party::Subnet(Arc::clone(subnet)), plan, snapshot: Some(snapshot) })
@@ -133,8 +144,12 @@ fn claims(exchange: &Exchange, model: &Model, (max_choices, max_attempts): (u32,
 }
 
 async fn take(service: &Service, exchange: &mut Exchange, claims: Claims) -> Result<Box<dyn Hold>, Rejection> {
+    let held = claims.price.times(claims.max_choices);
     match service.accounts.admit(claims, exchange.received_at).await {
         Ok(admission) => {
+            if let Some(explanation) = &mut exchange.explanation {
+                explanation.held = Some(held);
+            }
             exchange.rate = admission.rate;
             Ok(admission.hold)
         }

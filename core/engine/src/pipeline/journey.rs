@@ -7,6 +7,7 @@ use btvep_domain::{Closing, Ending, Exchange, Filter, Hold, Kind, Model, Prompt,
 use tokio::sync::oneshot;
 
 use super::admit::{self, Admitted};
+use super::explain;
 use super::metrics::EngineMetrics;
 use super::select;
 use super::standing::Standing;
@@ -52,7 +53,9 @@ impl Journey {
             ..Attribution::default()
         };
         let arrived = incoming.received_at;
-        let exchange = exchange(incoming, received_at, &service.config);
+        let mut exchange = exchange(incoming, received_at, &service.config);
+        let explained = exchange.explain || service.filters.iter().any(|filter| filter.needs().explanation);
+        exchange.explanation = explained.then(Box::default);
         let way_out = WayOut::new(exchange, arrived, metrics);
         let watchers =
             service.filters.iter().filter(|filter| filter.needs().answer).map(Arc::clone).collect::<Vec<_>>();
@@ -79,6 +82,7 @@ impl Journey {
     async fn way_in(&mut self) -> Result<Admitted, Rejection> {
         let service = Arc::clone(&self.service);
         way_in::enter(&service.filters, false, &mut self.way_out.exchange, &mut self.way_out.entered).await?;
+        may_ask_why(&self.way_out.exchange)?;
         let prompt = self.take_prompt()?;
         let (model, selection) =
             select::select(&service, &self.way_out.exchange, &prompt).map_err(|rejection| *rejection)?;
@@ -126,6 +130,7 @@ impl Journey {
         self.attribution.strategy_source = Some(selection.source);
         let exchange = &mut self.way_out.exchange;
         exchange.model = Some(Arc::clone(&model));
+        explain::strategy(exchange, &selection);
         let planned = admit::plan(service, &self.dispatcher, exchange, (&model, &selection));
         exchange.selection = Some(selection);
         let planned = planned?;
@@ -186,6 +191,16 @@ impl Journey {
     }
 }
 
+/// Refuses to explain what the key may not know.
+fn may_ask_why(exchange: &Exchange) -> Result<(), Rejection> {
+    let policy = exchange.key.as_ref().and_then(|key| key.policy.as_ref());
+    if exchange.explain && policy.and_then(|policy| policy.explain) != Some(true) {
+        let message = "this key may not use the header `x-btvep-explain`; leave it out, or ask the key's issuer";
+        return Err(Rejection::new(Kind::NotAllowed, message).about("x-btvep-explain"));
+    }
+    Ok(())
+}
+
 /// Returns the rejection of a request whose miners all failed.
 pub(super) fn all_failed(attempts: &[btvep_domain::AttemptReport]) -> Rejection {
     let mut rejection = Rejection::new(Kind::AllMinersFailed, "all miner responses have failed");
@@ -215,5 +230,7 @@ fn exchange(incoming: Incoming, received_at: Duration, config: &Arc<str>) -> Exc
         metered: false,
         rate: None,
         verdict: None,
+        explain: incoming.explain,
+        explanation: None,
     }
 }

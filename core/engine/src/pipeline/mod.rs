@@ -3,6 +3,7 @@
 //! `journey` is the order of events; the other files are its steps, in the order they happen.
 
 mod admit;
+mod explain;
 mod journey;
 mod metrics;
 mod select;

@@ -7,6 +7,7 @@ use btvep_domain::{Closed, Delta, Ending, Hold, Kind, MinerFailure, Pass, Reject
 use tokio::sync::{mpsc, oneshot};
 
 use super::admit::Admitted;
+use super::explain;
 use super::journey::{Journey, Stop, all_failed};
 use super::whole::EVENTS;
 use crate::dispatch::MinerStream;
@@ -176,8 +177,9 @@ impl Journey {
             }
         };
         let usage = self.way_out.facts.usage;
-        let attribution = std::mem::take(&mut self.attribution);
+        let mut attribution = std::mem::take(&mut self.attribution);
         let outcome = self.way_out.end(ending);
+        attribution.explain = explain::take(&mut self.way_out.exchange);
         let last = match outcome.ending {
             Ending::Partial(rejection) => StreamEvent::Failed { rejection, attribution },
             Ending::ClientGone { .. } => return,

@@ -6,6 +6,7 @@ use std::time::Instant;
 use btvep_domain::{AttemptReport, Closed, Ending, Exchange, Filter, Outcome, Surface, Usage};
 use btvep_protocol::surface::error_head;
 
+use super::explain;
 use super::metrics::EngineMetrics;
 use super::standing::Clock;
 
@@ -61,6 +62,7 @@ impl WayOut {
             elapsed_us: self.elapsed_us(),
             first_token_us: facts.first_token_us,
         };
+        explain::end(&mut self.exchange, &outcome);
         for filter in self.entered.drain(..).rev() {
             filter.on_end(&self.exchange, &outcome);
         }

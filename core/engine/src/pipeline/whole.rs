@@ -7,6 +7,7 @@ use btvep_domain::{Answer, Choice, Delta, Ending, Hold};
 use tokio::sync::{mpsc, oneshot};
 
 use super::admit::Admitted;
+use super::explain;
 use super::journey::{Journey, Stop, all_failed};
 use crate::dispatch::Job;
 use crate::{Attribution, Reply, StreamEvent};
@@ -54,11 +55,12 @@ impl Journey {
         }
         self.note_answer(&answer, choices);
         answer.attempts.clone_from(&self.way_out.facts.attempts);
-        let attribution = std::mem::take(&mut self.attribution);
+        let mut attribution = std::mem::take(&mut self.attribution);
         if job.stream {
             return self.replay(answer, job, (attribution, reply)).await;
         }
         self.way_out.end(Ending::Answered);
+        attribution.explain = explain::take(&mut self.way_out.exchange);
         // A client that left while its answer was being accounted for has been charged: it was there.
         let _ = reply.send(Reply::Whole { answer, attribution });
     }
@@ -85,7 +87,12 @@ impl Journey {
     }
 
     /// Gives a whole answer, paid for already, to a client that wanted a stream.
-    async fn replay(mut self, answer: Answer, job: &Job, (attribution, reply): (Attribution, oneshot::Sender<Reply>)) {
+    async fn replay(
+        mut self,
+        answer: Answer,
+        job: &Job,
+        (mut attribution, reply): (Attribution, oneshot::Sender<Reply>),
+    ) {
         self.way_out.end(Ending::Streamed);
         let (send, events) = mpsc::channel(EVENTS);
         let head = Reply::Stream {
@@ -97,6 +104,7 @@ impl Journey {
         if reply.send(head).is_err() {
             return;
         }
+        attribution.explain = explain::take(&mut self.way_out.exchange);
         let usage = answer.usage;
         for (place, choice) in answer.choices.into_iter().enumerate() {
             let delta = Delta {

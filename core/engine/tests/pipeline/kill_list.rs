@@ -49,10 +49,6 @@ fn banned(uids: &[u16]) -> KillList {
     KillList::new(uids.iter().map(|uid| (hotkey(*uid), None)), [])
 }
 
-fn on_miners(more: &str) -> String {
-    body(more).replace(r#""model":"m""#, r#""model":"s""#)
-}
-
 /// A miner that streams what the returned sender is given.
 async fn streaming() -> (mpsc::UnboundedSender<String>, Scripted) {
     let (miner, script) = streamed();

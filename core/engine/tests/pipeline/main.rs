@@ -7,6 +7,7 @@
     reason = "what cannot be done fails the test"
 )]
 
+mod explain;
 mod kill_list;
 mod scripted;
 
@@ -132,7 +133,11 @@ impl Bed {
     }
 
     fn ask(&self, body: &str) -> tokio::sync::oneshot::Receiver<Reply> {
-        self.engine.serve(Incoming {
+        self.engine.serve(self.incoming(body))
+    }
+
+    fn incoming(&self, body: &str) -> Incoming {
+        Incoming {
             request_id: format!("req_{body:p}_{:?}", Instant::now()).into(),
             received_at_ms: 1_700_000_000_000,
             received_at: Instant::now(),
@@ -142,8 +147,9 @@ impl Bed {
             strategy_header: None,
             timeout: None,
             client_retry: None,
+            explain: false,
             prompt: openai::parse(body.to_owned().into(), &LimitsConfig::default()),
-        })
+        }
     }
 
     /// Waits for both noting filters' ends and returns what is left of the ten credits, and what is held.
@@ -234,6 +240,11 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 fn body(more: &str) -> String {
     format!(r#"{{"model":"m","messages":[{{"role":"user","content":"hello"}}]{more}}}"#)
+}
+
+/// The same for a model that miners serve.
+fn on_miners(more: &str) -> String {
+    body(more).replace(r#""model":"m""#, r#""model":"s""#)
 }
 
 fn always(status: u16, json: &'static str) -> impl Fn(&str) -> Script {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use btvep_domain::{Kind, Prompt, Rejection, Surface};
-use btvep_engine::Incoming;
+use btvep_engine::{Attribution, Incoming};
 use http::{HeaderMap, header};
 use pingora::protocols::http::ServerSession;
 
@@ -64,15 +64,20 @@ impl Asked {
         self.at_ms / 1000
     }
 
+    /// Whether the answer has a `validator` object; what was asked for is told in any case.
+    pub(crate) fn tells_of(&self, attribution: &Attribution) -> bool {
+        self.tells() || attribution.explain.is_some()
+    }
+
     /// Returns what the engine is given.
     pub(crate) fn incoming(&self, session: &ServerSession, prompt: Result<Prompt, Rejection>) -> Incoming {
         let trusted = &self.settings.listen.trusted_proxies;
         let headers = &session.req_header().headers;
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
         let strategy = header_text(headers, "x-btvep-strategy").filter(|text| !text.trim().is_empty());
-        let (timeout, prompt) = match timeout(headers) {
-            Ok(timeout) => (timeout, prompt),
-            Err(rejection) => (None, prompt.and(Err(rejection))),
+        let (timeout, explain, prompt) = match timeout(headers).and_then(|timeout| Ok((timeout, explain(headers)?))) {
+            Ok((timeout, explain)) => (timeout, explain, prompt),
+            Err(rejection) => (None, false, prompt.and(Err(rejection))),
         };
         Incoming {
             request_id: self.id.clone(),
@@ -84,6 +89,7 @@ impl Asked {
             strategy_header: strategy.map(|text| text.chars().take(STRATEGY).collect()),
             timeout,
             client_retry: header_text(headers, "x-stainless-retry-count").and_then(|text| text.parse().ok()),
+            explain,
             prompt,
         }
     }
@@ -114,6 +120,16 @@ fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Rejection> {
     }
 }
 
+fn explain(headers: &HeaderMap) -> Result<bool, Rejection> {
+    const NAME: &str = "x-btvep-explain";
+    let Some(value) = headers.get(NAME) else { return Ok(false) };
+    match value.to_str().map(str::trim) {
+        Ok("1" | "true") => Ok(true),
+        Ok("" | "0" | "false") => Ok(false),
+        _ => Err(Rejection::new(Kind::InvalidField, format!("`{NAME}` must be 1, or left out")).about(NAME)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +141,18 @@ mod tests {
         assert_ne!(request_id(Duration::ZERO), request_id(Duration::ZERO));
         assert_eq!(ids[0].len(), 36);
         assert!(ids[0].starts_with("req_0000"));
+    }
+
+    #[test]
+    fn an_explanation_is_asked_for_or_not() {
+        let mut headers = HeaderMap::new();
+        assert!(!explain(&headers).unwrap());
+        for (text, expected) in [("1", true), (" true ", true), ("0", false), ("false", false), ("", false)] {
+            headers.insert("x-btvep-explain", text.parse().unwrap());
+            assert_eq!(explain(&headers).unwrap(), expected, "{text}");
+        }
+        headers.insert("x-btvep-explain", "please".parse().unwrap());
+        assert_eq!(explain(&headers).unwrap_err().kind, Kind::InvalidField);
     }
 
     #[test]

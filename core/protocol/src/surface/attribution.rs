@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use btvep_domain::{Credits, Hotkey, RateState, SelectionSource, Uid};
+use btvep_domain::{Credits, Explanation, Hotkey, RateState, SelectionSource, Uid};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -45,6 +45,8 @@ pub struct Attribution {
     pub metagraph_age_ms: Option<i64>,
     /// The most constrained rate rule; none when nothing limits the key.
     pub rate: Option<RateState>,
+    /// How the answer came about, for a client that asked and may; told in the object only.
+    pub explain: Option<Box<Explanation>>,
 }
 
 /// The header that names the request, in both directions.
@@ -86,7 +88,7 @@ impl Attribution {
         text(CONFIG, self.config.as_deref());
         text(MODEL, self.model.as_deref());
         text(STRATEGY, self.strategy.as_deref());
-        text(STRATEGY_SOURCE, self.strategy_source.map(source_name));
+        text(STRATEGY_SOURCE, self.strategy_source.map(SelectionSource::name));
         text(HOTKEY, self.hotkey.map(|hotkey| hotkey.to_string()).as_deref());
         text(OVERHEAD, self.overhead_us.map(milliseconds).as_deref());
         text(CHARGED, self.credits_charged.map(|credits| credits.to_string()).as_deref());
@@ -130,7 +132,7 @@ impl Serialize for Attribution {
         entry(&mut map, "config", self.config.as_deref())?;
         entry(&mut map, "model", self.model.as_deref())?;
         entry(&mut map, "strategy", self.strategy.as_deref())?;
-        entry(&mut map, "strategy_source", self.strategy_source.map(source_name))?;
+        entry(&mut map, "strategy_source", self.strategy_source.map(SelectionSource::name))?;
         entry(&mut map, "uid", self.uid)?;
         entry(&mut map, "hotkey", self.hotkey)?;
         entry(&mut map, "miner_latency_ms", self.miner_latency_ms)?;
@@ -142,24 +144,13 @@ impl Serialize for Attribution {
         entry(&mut map, "credits_remaining", self.credits_remaining)?;
         entry(&mut map, "metagraph_block", self.metagraph_block)?;
         entry(&mut map, "metagraph_age_ms", self.metagraph_age_ms)?;
+        entry(&mut map, "explain", self.explain.as_deref())?;
         map.end()
     }
 }
 
 fn entry<M: SerializeMap>(map: &mut M, name: &'static str, value: Option<impl Serialize>) -> Result<(), M::Error> {
     value.map_or(Ok(()), |value| map.serialize_entry(name, &value))
-}
-
-/// Returns the name of the place that named the strategy.
-pub const fn source_name(source: SelectionSource) -> &'static str {
-    match source {
-        SelectionSource::Body => "body",
-        SelectionSource::Header => "header",
-        SelectionSource::Suffix => "suffix",
-        SelectionSource::Key => "key",
-        SelectionSource::Model => "model",
-        SelectionSource::Default => "default",
-    }
 }
 
 fn milliseconds(us: u64) -> String {

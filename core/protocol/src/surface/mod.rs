@@ -12,6 +12,6 @@ mod limits;
 mod loose;
 pub mod openai;
 
-pub use attribution::{Attribution, EXPOSED_HEADERS, REQUEST_ID, go_duration, rate_headers, source_name};
+pub use attribution::{Attribution, EXPOSED_HEADERS, REQUEST_ID, go_duration, rate_headers};
 pub use head::{ErrorHead, error_head};
 pub use limits::LimitsConfig;

@@ -45,6 +45,11 @@ pub(super) enum Command {
     Ratelimit(RatelimitCommand),
     /// Requests, newest first
     Logs(LogsArgs),
+    /// How one answer came about: filters, strategy, candidates, attempts, charge
+    Explain {
+        /// Its `x-request-id`
+        request_id: String,
+    },
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -80,6 +80,9 @@ pub(super) struct KeyFields {
     /// How its prompts are moderated: `off`, `monitor`, `fail_open` or `fail_closed`
     #[arg(long, value_parser = wish::named::<ModerationMode>)]
     moderation: Option<Wish<ModerationMode>>,
+    /// It may ask how an answer came about, with the header `x-btvep-explain: 1`: `true` or `false`
+    #[arg(long, value_name = "BOOL", value_parser = wish::boolean)]
+    explain: Option<Wish<bool>>,
     /// Models it may use, divided by commas, or `all`
     #[arg(long, value_parser = wish::names)]
     models: Option<Wish<Vec<String>>>,
@@ -193,6 +196,7 @@ impl KeyFields {
                 max_top_n: self.max_top_n.and_then(Wish::into_option),
                 content: self.content.and_then(Wish::into_option),
                 moderation: self.moderation.and_then(Wish::into_option),
+                explain: self.explain.and_then(Wish::into_option),
             },
         })
     }
@@ -214,6 +218,7 @@ impl KeyFields {
             strategies: self.strategies.map(Wish::into_option),
             content: self.content.map(Wish::into_option),
             moderation: self.moderation.map(Wish::into_option),
+            explain: self.explain.map(Wish::into_option),
         })
     }
 }

@@ -7,6 +7,7 @@ mod args;
 mod config;
 mod connect;
 mod devnet;
+mod explain;
 mod failure;
 mod key;
 mod logs;
@@ -48,6 +49,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Key(command) => block_on(key::run(&globals, output, command)),
         Command::Ratelimit(command) => block_on(ratelimit::run(&globals, output, command)),
         Command::Logs(arguments) => block_on(logs::run(&globals, output, arguments)),
+        Command::Explain { request_id } => block_on(explain::run(&globals, output, &request_id)),
         Command::Config(command) => block_on(config::run(&globals, output, command)),
         Command::Miners(arguments) => block_on(miners::run(&globals, output, &arguments)),
         Command::Devnet(arguments) => block_on(devnet::run(&globals, output, &arguments)),

@@ -35,6 +35,14 @@ where
     }
 }
 
+/// Reads `true` or `false`, or `default`.
+pub(super) fn boolean(text: &str) -> Result<Wish<bool>, String> {
+    match text {
+        "default" => Ok(Wish::Default),
+        _ => text.parse().map(Wish::Set).map_err(|_| "expected `true`, `false` or `default`".to_owned()),
+    }
+}
+
 /// Reads one of a closed set of names, or `default`.
 pub(super) fn named<T: DeserializeOwned>(text: &str) -> Result<Wish<T>, String> {
     if text == "default" {

@@ -243,5 +243,6 @@ fn gap_row(at_ms: i64, missing: u64) -> LogRow {
         answer_sha256: None,
         prompt: None,
         answer: None,
+        explain: None,
     }
 }

@@ -32,6 +32,7 @@ pub fn row(request_id: &str, at_ms: i64) -> LogRow {
         answer_sha256: None,
         prompt: None,
         answer: None,
+        explain: None,
     }
 }
 

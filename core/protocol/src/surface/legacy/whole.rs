@@ -1,4 +1,4 @@
-use btvep_domain::{Answer, Hotkey, Uid};
+use btvep_domain::{Answer, Explanation, Hotkey, Uid};
 use serde::Serialize;
 
 use crate::surface::failures::{FailedResponse, failed_responses};
@@ -7,6 +7,8 @@ use crate::surface::failures::{FailedResponse, failed_responses};
 struct Whole<'a> {
     choices: Vec<WholeChoice<'a>>,
     failed_responses: Vec<FailedResponse<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<&'a Explanation>,
 }
 
 #[derive(Serialize)]
@@ -24,8 +26,8 @@ struct Said<'a> {
     content: &'a str,
 }
 
-/// Returns the body of a whole answer, in the original's shape.
-pub fn answer(answer: &Answer) -> Vec<u8> {
+/// Returns the body of a whole answer, in the original's shape; `explain` beside it when it was asked for.
+pub fn answer(answer: &Answer, explain: Option<&Explanation>) -> Vec<u8> {
     let choices = answer.choices.iter().enumerate().map(|(index, choice)| WholeChoice {
         index,
         uid: choice.uid,
@@ -33,7 +35,8 @@ pub fn answer(answer: &Answer) -> Vec<u8> {
         message: Said { role: "assistant", content: &choice.content },
         response_ms: choice.response_ms,
     });
-    let whole = Whole { choices: choices.collect(), failed_responses: failed_responses(&answer.attempts) };
+    let failed_responses = failed_responses(&answer.attempts);
+    let whole = Whole { choices: choices.collect(), failed_responses, explain };
     serde_json::to_vec(&whole).unwrap_or_default()
 }
 
@@ -51,7 +54,7 @@ mod tests {
         sample.choices[0].hotkey = Some(Hotkey([1; 32]));
         let hotkeys = [Hotkey([1; 32]).to_string(), Hotkey([9; 32]).to_string()];
         assert_eq!(
-            serde_json::from_slice::<Value>(&answer(&sample)).unwrap(),
+            serde_json::from_slice::<Value>(&answer(&sample, None)).unwrap(),
             json!({
                 "choices": [{"index": 0, "uid": 3, "responder_hotkey": hotkeys[0],
                              "message": {"role": "assistant", "content": "hi"}, "response_ms": 31}],
