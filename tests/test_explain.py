@@ -56,6 +56,7 @@ def test_the_answer_the_row_and_the_command_line_say_the_same(server, new_key):
     _, key = new_key("--credits", "10", "--explain", "true")
     answer = ask(server, key, uids=[FAIL, ECHO], in_parallel=1)
     explain = answer.json()["validator"]["explain"]
+    assert explain["config"] == answer.headers["x-btvep-config"]
     check(explain)
     request_id = answer.headers["x-request-id"]
     assert server.row(request_id)["explain"] == explain

@@ -10,6 +10,9 @@ use crate::{AttemptReport, Credits, Hotkey, Neuron, Uid};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Explanation {
+    /// The configuration it was served by, as `x-btvep-config` names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<Arc<str>>,
     /// The filters in the order they were entered.
     pub filters: Vec<FilterStep>,
     /// The strategy; none when the request did not get that far.

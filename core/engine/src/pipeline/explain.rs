@@ -11,6 +11,11 @@ use btvep_strategies::Spec;
 
 use crate::KillList;
 
+/// Begins the explanation of a request that is wanted.
+pub(super) fn open(exchange: &mut Exchange) {
+    exchange.explanation = Some(Box::new(Explanation { config: exchange.config.clone(), ..Explanation::default() }));
+}
+
 /// Starts a clock, if the request is to be explained.
 pub(super) fn begin(exchange: &Exchange) -> Option<Instant> {
     exchange.explanation.is_some().then(Instant::now)

@@ -54,8 +54,9 @@ impl Journey {
         };
         let arrived = incoming.received_at;
         let mut exchange = exchange(incoming, received_at, &service.config);
-        let explained = exchange.explain || service.filters.iter().any(|filter| filter.needs().explanation);
-        exchange.explanation = explained.then(Box::default);
+        if exchange.explain || service.filters.iter().any(|filter| filter.needs().explanation) {
+            explain::open(&mut exchange);
+        }
         let way_out = WayOut::new(exchange, arrived, metrics);
         let watchers =
             service.filters.iter().filter(|filter| filter.needs().answer).map(Arc::clone).collect::<Vec<_>>();

@@ -63,6 +63,7 @@ async fn every_step_is_told() {
     bed.may_ask_why().await;
     bed.kill(KillList::new([(hotkey(0), None)], []));
     let explanation = bed.explained(r#","top_n":1"#).await;
+    assert_eq!(explanation.config.as_deref(), Some("0123456789ab"));
     let filters: Vec<_> = explanation.filters.iter().map(|step| (&*step.name, &*step.verdict)).collect();
     assert_eq!(filters, [("outer", "passed"), ("auth", "passed"), ("credits", "passed"), ("inner", "passed")]);
     let strategy = explanation.strategy.as_ref().unwrap();

@@ -25,6 +25,7 @@ fn text(explained: &Explained) -> String {
     let because = because.replace(char::is_control, " ");
     let _ = writeln!(text, "{outcome}, status {status}{because}");
     let _ = writeln!(text, "model {}, {}", or_dash(explained.model.as_ref()), money(explain));
+    let _ = writeln!(text, "configuration {}", or_dash(explain.config.as_ref()));
     if let Some(strategy) = &explain.strategy {
         let _ = writeln!(text, "strategy {}", named(strategy));
     }
