@@ -5,6 +5,8 @@ import time
 import pytest
 
 from harness import config, raw, scripted
+from harness.deadline import until
+from harness.scripted import Call
 
 # From the command's return to the stream's end: a second, and what a loaded machine takes to run this test.
 SOON = 1.0 + 2.0
@@ -77,3 +79,105 @@ def test_other_changes_of_a_key_do_not_end_its_stream(server, miner, new_key):
         call.tell("two")
         call.tell(None)
         assert raw.text_of(stream.events()) == "one two"
+
+
+# Bans and disabled strategies come with a changed configuration.
+
+HANG, ORDERED, ECHO = range(3)
+
+
+@pytest.fixture(scope="module")
+def miners(stage):
+    return [stage.miner(script) for script in (scripted.hang, scripted.stream_as_told, Call.echo)]
+
+
+@pytest.fixture(scope="module")
+def settings(miners, tmp_path_factory):
+    file = config.neurons(tmp_path_factory.mktemp("neurons") / "neurons.toml", miners)
+    return {**config.base(subnet=[config.subnet(file, {"kind": "btauth"})],
+                          model=[{"id": "m", "subnet": "sn1", "price": 2}]), "state": {"path": "state"}}
+
+
+@pytest.fixture(scope="module")
+def subnet(serve, settings):
+    return serve(settings)
+
+
+@pytest.fixture
+def change(subnet, settings):
+    """Writes the configuration anew with more in it, while the server serves; at the end without."""
+    def written(**more):
+        config.write(subnet.file, {**settings, **more})
+        return time.monotonic()
+    yield written
+    written()
+    _, key = subnet.create_key()
+    until(lambda: raw.chat(subnet.public, key, model="m", uids=[ECHO]).status == 200
+          and raw.chat(subnet.public, key, model="m", top_n=3).status == 200, "the first configuration")
+
+
+def banned(*miners):
+    return {"ban": [{"hotkey": miner.hotkey, "reason": "a test"} for miner in miners]}
+
+
+def asking(server, key, **fields):
+    """Sends a prompt from a thread of its own; call the result to wait for its answer."""
+    got = []
+    thread = threading.Thread(target=lambda: got.append(raw.chat(server.public, key, model="m", **fields)))
+    thread.start()
+
+    def answer():
+        thread.join(20)
+        return got[0]
+    return answer
+
+
+def test_the_stream_of_a_banned_miner_breaks(subnet, miners, change):
+    key_id, key = subnet.create_key("--credits", "10")
+    with raw.EventStream(subnet.public, key, model="m", uids=[ORDERED]) as stream:
+        call = miners[ORDERED].next_call()
+        call.tell("one ")
+        events = iter(stream)
+        assert next(text for event in events if (text := raw.text_of([event]))) == "one "
+        at = change(**banned(miners[ORDERED]))
+        rest = list(events)
+        assert time.monotonic() - at < SOON
+    call.wait_gone()
+    assert (rest[-2]["error"]["code"], rest[-1]) == ("all_miners_failed", "[DONE]")
+    row = subnet.row(stream.headers["x-request-id"])
+    assert (row["outcome"], row["charged"], row["attempts"][0]["error"]) == ("partial", 2, "banned")
+    assert subnet.settled(key_id)["credits"] == 8
+    assert "banned" not in str(rest)
+
+
+def test_another_miner_takes_over_from_a_banned_one(subnet, miners, change):
+    _, key = subnet.create_key()
+    answer = asking(subnet, key, uids=[HANG, ECHO], in_parallel=1)
+    call = miners[HANG].next_call()
+    change(**banned(miners[HANG]))
+    call.wait_gone()
+    assert answer().json()["validator"]["uid"] == ECHO
+
+
+def test_a_banned_miner_is_refused_like_an_unknown_one(subnet, miners, change):
+    _, key = subnet.create_key()
+    change(**banned(miners[ECHO]))
+
+    def refused(uid):
+        return raw.chat(subnet.public, key, model="m", uids=[uid])
+    until(lambda: refused(ECHO).status == 400, "the ban")
+    known, unknown = refused(ECHO).json()["error"], refused(99).json()["error"]
+    assert known == {**unknown, "message": unknown["message"].replace("99", str(ECHO))}
+
+
+def test_a_disabled_strategy_ends_what_waits_under_it(subnet, miners, change):
+    key_id, key = subnet.create_key("--credits", "10")
+    answer = asking(subnet, key, top_n=1)
+    call = miners[HANG].next_call()
+    change(strategies={"disabled": ["top_n"]})
+    call.wait_gone()
+    refused = answer()
+    assert (refused.status, refused.json()["error"]["code"]) == (503, "strategy_disabled")
+    again = raw.chat(subnet.public, key, model="m", top_n=1)
+    assert (again.status, again.json()["error"]["code"]) == (400, "invalid_selection")
+    assert subnet.settled(key_id)["credits"] == 10
