@@ -3,6 +3,7 @@
 # make bench   the speed of the request path against nginx and plain Pingora
 # make lint    formatting, clippy and the direction of dependencies
 # make fmt     formats the Rust code
+# make docs    makes the reference of the configuration anew, page and schema, from the types
 # make dist    the release binary, optimised across crates
 
 # `make run PROFILE=release` runs an optimised build.
@@ -10,7 +11,7 @@ PROFILE ?= dev
 CONFIG ?= conf/dev.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-e2e bench lint fmt dist
+.PHONY: help run test test-unit test-e2e bench lint fmt docs dist
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +45,11 @@ lint:
 
 fmt:
 	@cargo fmt --all
+
+docs:
+	@cargo build --locked --package btvep-server
+	@target/debug/btvep config schema > conf/schema.json
+	@target/debug/btvep config reference > docs/reference/config.md
 
 dist:
 	@scripts/system.sh build

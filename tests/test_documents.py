@@ -6,7 +6,7 @@ import pytest
 
 from harness.paths import BINARY, ROOT
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md"), *ROOT.glob("tests/**/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md"), *ROOT.glob("tests/**/*.md")])
 BLOCK = re.compile(r"^```toml\n(.*?)^```", re.M | re.S)
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 NAMED = re.compile(r"`((?:core|plugins|strategies|conf|scripts|tests|examples|benches|xtask|docs)/[\w./-]+)`")
@@ -24,6 +24,8 @@ def blocks():
     for document in DOCUMENTS:
         for n, block in enumerate(BLOCK.findall(document.read_text())):
             yield pytest.param(block, id=f"{document.relative_to(ROOT)}-{n}")
+    for file in sorted([*ROOT.glob("docs/**/*.toml"), *ROOT.glob("examples/**/*.toml")]):
+        yield pytest.param(file.read_text(), id=str(file.relative_to(ROOT)))
 
 
 @pytest.mark.parametrize("block", list(blocks()))

@@ -11,17 +11,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Whether limits are enforced at all, those of keys among them. `true` by default.
+    /// Whether limits are enforced at all, those of keys among them.
     pub enabled: bool,
-    /// Rules for each key that has none of its own; every rule counts for itself, and all must allow the
-    /// request. Each key is counted alone. Empty (the default) means no limit.
+    /// Rules for each key that has none of its own: at most so many requests in any window of so many seconds.
+    /// Every rule counts for itself, and all must allow the request. Each key is counted alone. Without a rule there
+    /// is no limit. `btvep ratelimit add` changes this list.
     pub default: Vec<RateRule>,
-    /// Requests that a key may have in flight at the same time, if the key does not say otherwise. Unlimited
-    /// when absent (the default).
+    /// Requests that a key may have in flight at the same time, if the key does not say otherwise. Unlimited when
+    /// absent.
+    #[schemars(range(min = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
     /// The most miners asked for a key in a window, whatever comes of it: failures are free of charge, and
-    /// this keeps them from being abused. 10000 in 60 seconds by default.
+    /// this keeps them from being abused.
     pub attempts: RateRule,
 }
 

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::fmt;
 
 use btvep_domain::{
-    ConfigError, Exchange, Neuron, NoCandidate, Plan, Selection, Snapshot, Strategy, Uid, Until, verdict,
+    ConfigError, Exchange, Neuron, NoCandidate, Plan, Selection, Snapshot, Strategy, Uid, Until, verdict, written,
 };
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Spec;
@@ -15,13 +15,18 @@ use crate::Spec;
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The miners to ask, one after the other until one answers. Empty (the default) means the single
+    /// The miners to ask, one after the other until one answers; normally the validator's own. Empty means the one
     /// serving miner of highest incentive.
+    #[schemars(example = [0])]
     pub uids: Vec<Uid>,
-    /// Who is asked when none of `uids` serves or all of them failed before the first token:
-    /// `none` (the default) or `top_n:N`, the N serving miners of highest incentive, one after the other.
-    #[schemars(with = "String", regex(pattern = r"^(none|top_n[:=][1-9][0-9]*)$"))]
+    /// Who is asked when none of `uids` serves or all of them failed before the first token: nobody, or the N serving
+    /// miners of highest incentive, one after the other.
+    #[schemars(schema_with = "fallback_schema", example = &"top_n:3")]
     pub fallback: Fallback,
+}
+
+fn fallback_schema(_: &mut SchemaGenerator) -> Schema {
+    written::text(r#""none" or "top_n:N" with N from 1 to 65535"#, "^(none|top_n[:=][1-9][0-9]*)$")
 }
 
 /// Who is asked after the configured miners.

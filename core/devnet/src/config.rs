@@ -1,8 +1,12 @@
 use std::time::Duration;
 
+use btvep_domain::{ConfigError, written};
 use btvep_protocol::python_repr::Python;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// A subnet has no more places.
+const MOST_MINERS: u16 = 256;
 
 /// Scripted miners on loopback, started inside the process: for development and tests, never for production.
 ///
@@ -11,29 +15,31 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DevnetConfig {
-    /// How many miners, 1 to 256. 16 by default.
+    /// How many miners.
+    #[schemars(range(min = 1, max = MOST_MINERS))]
     pub miners: u16,
     /// What the miners do, by uid, from the beginning again when the list ends. By default the first four echo at once
     /// (they are uid 0 and the three of highest incentive) and the others show every way to answer and to fail.
     pub behaviours: Vec<Behaviour>,
-    /// What every miner speaks, all on its one port. `synapse` and `btauth` by default.
+    /// What every miner speaks, all on its one port.
     pub protocols: Vec<MinerSpeech>,
     /// The Pythons that the miners run, by uid, from the beginning again when the list ends. They differ in how the
-    /// synapse protocol hashes new emoji. All `3.11` by default.
+    /// synapse protocol hashes new emoji.
     pub pythons: Vec<MinerPython>,
-    /// Pause before each further token of a stream. 20 ms by default.
+    /// Pause before each further token of a stream.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "written::duration")]
     pub token_gap: Duration,
-    /// How long a miner keeps an idle connection open. 5 s by default, as the SDK's axons do.
+    /// How long a miner keeps an idle connection open; the SDK's axons do so for 5 s.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "written::duration")]
     pub keep_alive: Duration,
-    /// Connections each miner holds open at most; further ones wait to be accepted. 256 by default.
+    /// Connections each miner holds open at most; further ones wait to be accepted.
+    #[schemars(range(min = 1))]
     pub connections: u32,
-    /// Requests each miner remembers for tests to look at, the newest; 0, the default, remembers none.
+    /// The newest requests that each miner remembers for tests to look at.
     pub record: u16,
-    /// Stakes, coldkeys and answer ids follow from it: the same seed gives the same devnet. 1 by default.
+    /// Stakes, coldkeys and answer ids follow from it: the same seed gives the same devnet.
     pub seed: u64,
 }
 
@@ -133,6 +139,35 @@ impl Default for DevnetConfig {
             connections: 256,
             record: 0,
             seed: 1,
+        }
+    }
+}
+
+impl DevnetConfig {
+    /// Checks what the types cannot say; `path` is where the table stands.
+    ///
+    /// # Errors
+    ///
+    /// A value that no devnet can run with.
+    pub fn validate(&self, path: &str) -> Result<(), ConfigError> {
+        let refuse = |key: &str, message: String| Err(ConfigError::new(format!("{path}.{key}"), message));
+        if !(1..=MOST_MINERS).contains(&self.miners) {
+            return refuse("miners", format!("must be from 1 to {MOST_MINERS}"));
+        }
+        if self.connections == 0 {
+            return refuse("connections", "must be at least 1".to_owned());
+        }
+        if self.keep_alive.is_zero() {
+            return refuse("keep_alive", "must be longer than nothing, such as \"5s\"".to_owned());
+        }
+        let lists = [
+            ("behaviours", self.behaviours.is_empty()),
+            ("pythons", self.pythons.is_empty()),
+            ("protocols", self.protocols.is_empty()),
+        ];
+        match lists.into_iter().find(|(_, is_empty)| *is_empty) {
+            Some((key, _)) => refuse(key, "is an empty list; leave it out for the default".to_owned()),
+            None => Ok(()),
         }
     }
 }

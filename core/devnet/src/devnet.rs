@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use btvep_domain::{DuplicateUid, Hotkey, Incentive, Metagraph, MetagraphSource, NetUid, Neuron, Uid};
+use btvep_domain::{ConfigError, DuplicateUid, Hotkey, Incentive, Metagraph, MetagraphSource, NetUid, Neuron, Uid};
 use btvep_protocol::signer::{Signer, SignerError};
 use parking_lot::Mutex;
 use tokio::runtime::Builder;
@@ -17,21 +17,15 @@ use crate::record::Record;
 use crate::synapse::Lanes;
 use crate::{Asked, Behaviour, DevnetConfig, MinerPython, accept};
 
-/// The most miners a subnet has.
-const MOST_MINERS: u16 = 256;
-
 /// Uids whose incentives run backwards, so that nothing can mistake the order of uids for that of incentives.
 const GROUP: u16 = 4;
 
 /// Why the devnet does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum DevnetError {
-    /// The number of miners is out of range.
-    #[error("`miners` is {0}; a devnet has 1 to {MOST_MINERS}")]
-    Miners(u16),
-    /// A list of the configuration is empty, or a number that must not be 0 is.
-    #[error("`{0}` is empty; leave it out for the default")]
-    Empty(&'static str),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// No port, or no thread.
     #[error("the devnet's miners cannot listen on 127.0.0.1: {0}")]
     Listen(#[from] io::Error),
@@ -59,7 +53,7 @@ impl Devnet {
     ///
     /// The configuration cannot be used, or the system gives no port or thread.
     pub fn start(config: &DevnetConfig, netuid: NetUid) -> Result<Self, DevnetError> {
-        check(config)?;
+        config.validate("devnet")?;
         let config = Arc::new(config.clone());
         let replays = Arc::new(Mutex::new(Replays::default()));
         let (mut miners, mut listeners, mut neurons) = (Vec::new(), Vec::new(), Vec::new());
@@ -124,23 +118,6 @@ impl Drop for Devnet {
             // A panic of the thread has been reported where it happened.
             let _ = thread.join();
         }
-    }
-}
-
-fn check(config: &DevnetConfig) -> Result<(), DevnetError> {
-    if !(1..=MOST_MINERS).contains(&config.miners) {
-        return Err(DevnetError::Miners(config.miners));
-    }
-    let empty = [
-        ("behaviours", config.behaviours.is_empty()),
-        ("pythons", config.pythons.is_empty()),
-        ("protocols", config.protocols.is_empty()),
-        ("connections", config.connections == 0),
-        ("keep_alive", config.keep_alive.is_zero()),
-    ];
-    match empty.into_iter().find(|(_, is_empty)| *is_empty) {
-        Some((name, _)) => Err(DevnetError::Empty(name)),
-        None => Ok(()),
     }
 }
 

@@ -2,8 +2,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::written;
 
 /// Where a secret is found: `env:NAME` or `file:PATH`. A configuration never holds the secret itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,11 +48,7 @@ impl JsonSchema for SecretRef {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "pattern": "^(env|file):.+",
-            "description": "Where a secret is found: `env:NAME` or `file:PATH`, never the secret itself.",
-        })
+        written::text(r#"a reference to a secret, "env:NAME" or "file:PATH""#, "^(env|file):.")
     }
 }
 

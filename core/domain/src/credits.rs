@@ -95,7 +95,8 @@ impl JsonSchema for Credits {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "number", "description": "An amount of credits, with at most six decimals." })
+        let words = "an amount of credits with at most six decimals, such as 2.5";
+        json_schema!({ "type": ["number", "string"], "title": words })
     }
 }
 

@@ -1,9 +1,13 @@
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
 
 use blake2::{Blake2b512, Digest};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::written;
 
 /// A neuron's public key (sr25519), or the coldkey that owns it; written as ss58 with prefix 42.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +87,16 @@ impl FromStr for Hotkey {
             Some((&PREFIX, key)) if *sum == checksum(body) => key.try_into().map(Self).map_err(|_| refuse()),
             _ => Err(refuse()),
         }
+    }
+}
+
+impl JsonSchema for Hotkey {
+    fn schema_name() -> Cow<'static, str> {
+        "Hotkey".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        written::text("an ss58 address, 48 characters that begin with 5", "^5[1-9A-HJ-NP-Za-km-z]{47}$")
     }
 }
 

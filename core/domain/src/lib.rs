@@ -24,6 +24,7 @@ mod rejection;
 mod secret;
 mod store_error;
 mod strategy;
+pub mod written;
 
 pub use account::{
     Account, Accounts, Admission, ChargeRecord, Claims, Closed, Closing, Hold, LedgerPage, Refusal, Settlement,

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateRule {
-    /// Admissions in one window, at least 1.
+    /// The most admissions in any window.
+    #[schemars(range(min = 1))]
     pub times: u32,
-    /// Length of the window, at least 1.
+    /// Length of the window, in seconds.
+    #[schemars(range(min = 1))]
     pub seconds: u32,
 }
 

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use btvep_domain::ConfigError;
+use btvep_domain::{ConfigError, written};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,60 +11,67 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListenConfig {
-    /// Address of the API. Default `127.0.0.1:8000`; port 0 takes any free one. Needs a restart.
+    /// Address of the API; port 0 takes any free one.
+    #[schemars(schema_with = "written::address", extend("x-restart" = true))]
     pub public: SocketAddr,
-    /// Address of `/metrics`, `/livez` and `/readyz`. Default `127.0.0.1:9000`; nobody is asked for a key there, so
-    /// keep it away from strangers. Needs a restart.
+    /// Address of `/metrics`, `/livez` and `/readyz`. Nobody is asked for a key there, so keep it away from strangers.
+    #[schemars(schema_with = "written::address", extend("x-restart" = true))]
     pub admin: SocketAddr,
-    /// Certificate and key of the API, PEM files; HTTP/2 is offered beside HTTP/1.1. Absent means no TLS. New files
-    /// are shown from the next handshake on; switching TLS on or off needs a restart.
+    /// Certificate and key of the API; HTTP/2 is offered beside HTTP/1.1. Absent means no TLS. New files are shown from
+    /// the next handshake on; switching TLS on or off needs a restart.
     pub tls: Option<TlsConfig>,
-    /// Whether the API takes HTTP/2 without TLS, beside HTTP/1.1 on the same port. Default false. Needs a restart.
+    /// Whether the API takes HTTP/2 without TLS, beside HTTP/1.1 on the same port.
+    #[schemars(extend("x-restart" = true))]
     pub h2c: bool,
-    /// Networks of proxies that are trusted to name their client in `X-Forwarded-For`, such as `10.0.0.0/8`.
-    /// None by default: then the client is whoever connects.
+    /// Networks of proxies that are trusted to name their client in `X-Forwarded-For`. Without any the client is
+    /// whoever connects.
+    #[schemars(schema_with = "written::networks", example = ["10.0.0.0/8"])]
     pub trusted_proxies: Vec<IpNet>,
-    /// Threads that serve the API; 0, the default, means one for each core. Needs a restart.
+    /// Threads that serve the API; 0 means one for each core.
+    #[schemars(range(max = 1024), extend("x-restart" = true))]
     pub threads: usize,
-    /// Whether the threads take work from one another. Default false: each has a runtime of its own, and a request
-    /// is accepted, dispatched and answered on one thread. Needs a restart.
+    /// Whether the threads take work from one another. If not, each has a runtime of its own, and a request is
+    /// accepted, dispatched and answered on one thread.
+    #[schemars(extend("x-restart" = true))]
     pub work_stealing: bool,
-    /// How long a stopping server waits for requests in flight. Default `30s`.
+    /// How long a stopping server waits for requests in flight.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "written::duration")]
     pub drain: Duration,
-    /// How long a request's head may take to arrive. Default `15s`.
+    /// How long the head of a request may take to arrive; at least 100 ms.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "written::duration")]
     pub head_timeout: Duration,
-    /// How long a request's body may take to arrive. Default `30s`.
+    /// How long the body of a request may take to arrive; at least 100 ms.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "written::duration")]
     pub body_timeout: Duration,
-    /// How long an idle connection is kept. Default `75s`. For HTTP/2 as it was at the start.
+    /// How long an idle connection is kept; at least 100 ms. For HTTP/2 as it was at the start.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "written::duration")]
     pub keep_alive: Duration,
-    /// How long a client may take none of its answer before it is cut off. Default `30s`.
+    /// How long a client may take none of its answer before it is cut off; at least 100 ms.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "written::duration")]
     pub stall: Duration,
-    /// A stream that is silent for this long gets a comment, so that nobody on the way gives it up. Default `15s`.
+    /// A stream that is silent for this long gets a comment, so that nobody on the way gives it up; at least 100 ms.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "written::duration")]
     pub ping: Duration,
     /// Whether answers tell which miner answered, how fast and for how much, in `x-btvep-…` headers and in the
-    /// `validator` object. Default true.
+    /// `validator` object.
     pub attribution: bool,
 }
 
-/// A certificate and its key.
+/// A certificate and its key, PEM files.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
-    /// PEM file of the certificate, followed by those that signed it; relative to the configuration file.
+    /// The PEM file of the certificate, followed by those that signed it.
+    #[schemars(schema_with = "written::path", example = &"cert.pem")]
     pub cert: PathBuf,
-    /// PEM file of its private key; relative to the configuration file.
+    /// The PEM file of its private key.
+    #[schemars(schema_with = "written::path", example = &"key.pem")]
     pub key: PathBuf,
 }
 

@@ -23,7 +23,7 @@ pub struct FreshCertificate(Arc<CertifiedKey>);
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// The file cannot be read, or holds something else.
-    #[error("cannot read `{}`: {error}", path.display())]
+    #[error("cannot read `{}`: {error}; expected a file in PEM form", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -33,7 +33,10 @@ pub enum CertificateError {
     /// The file holds no certificate.
     #[error("`{}` holds no certificate in PEM form", .0.display())]
     Empty(PathBuf),
-    /// Certificate and key do not belong together, or are of a kind that is not supported.
+    /// Certificate and key do not belong together.
+    #[error("this is not the key of the certificate in `{}`; name the one it was made with", .0.display())]
+    Mismatch(PathBuf),
+    /// Certificate or key are of a kind that is not supported.
     #[error("the certificate in `{}` cannot be used with its key: {error}", path.display())]
     Unusable {
         /// The certificate's file.
@@ -88,8 +91,10 @@ fn read(cert: &Path, key: &Path) -> Result<CertifiedKey, CertificateError> {
         return Err(CertificateError::Empty(cert.to_owned()));
     }
     let key = PrivateKeyDer::from_pem_file(key).map_err(unreadable(key))?;
-    CertifiedKey::from_der(chain, key, &ring::default_provider())
-        .map_err(|error| CertificateError::Unusable { path: cert.to_owned(), error })
+    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => CertificateError::Mismatch(cert.to_owned()),
+        error => CertificateError::Unusable { path: cert.to_owned(), error },
+    })
 }
 
 impl ResolvesServerCert for Certificate {
@@ -141,6 +146,6 @@ mod tests {
         let (_other, theirs) = files();
         write(&theirs);
         let mixed = TlsConfig { cert: config.cert, key: theirs.key };
-        assert!(matches!(Certificate::load(&mixed), Err(CertificateError::Unusable { .. })));
+        assert!(matches!(Certificate::load(&mixed), Err(CertificateError::Mismatch(_))));
     }
 }

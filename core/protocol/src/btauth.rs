@@ -19,7 +19,7 @@ use crate::signer::Signer;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BtAuthConfig {
-    /// Where the miners take prompts, with its query if any; signed exactly as written.
+    /// The path at which the miners take prompts, with its query if any; signed exactly as written.
     #[serde(default = "default_path")]
     pub path: String,
 }

@@ -59,9 +59,10 @@ impl Synapse {
     pub fn new(config: &SynapseConfig, signer: Arc<Signer>) -> Result<Self, SynapseError> {
         let fields = Fields::new(config)?;
         let mut fixed = HeaderMap::with_capacity(24);
+        let refused = |name: &str| SynapseError::Name { key: "required_fields", name: name.to_owned() };
         let mut fix = |name: &str, value: &str| {
-            let name = HeaderName::try_from(name).map_err(|_| SynapseError::Name(name.to_owned()))?;
-            let value = HeaderValue::try_from(value).map_err(|_| SynapseError::Name(value.to_owned()))?;
+            let name = HeaderName::try_from(name).map_err(|_| refused(name))?;
+            let value = HeaderValue::try_from(value).map_err(|_| refused(value))?;
             fixed.insert(name, value);
             Ok(())
         };

@@ -1,6 +1,7 @@
 //! Makes what runs from what was written: the only place that knows every implementation.
 
 mod filters;
+mod listen;
 mod miners;
 mod parts;
 mod policy;
@@ -17,6 +18,7 @@ use crate::config::{Config, Fingerprint, LoadError, Loaded, Until};
 use crate::store::Store;
 use crate::{logging, roster, store};
 
+pub(crate) use listen::{certificate, listen};
 pub(crate) use miners::{ServiceMiners, StoppedMiners, views};
 pub(crate) use parts::Parts;
 pub(crate) use policy::{ServicePolicies, StoppedPolicies};
@@ -82,6 +84,7 @@ pub(crate) fn preflight(loaded: &Loaded) -> Result<(), LoadError> {
     let resolver = loaded.resolver();
     logging::check(&loaded.config.log).map_err(|message| loaded.source.error("log.level", message))?;
     store::check_writable(loaded)?;
+    certificate(loaded)?;
     if let Some(pepper) = &loaded.config.state.pepper {
         resolver.secret(pepper).map_err(|message| loaded.source.error("state.pepper", message))?;
     }

@@ -65,8 +65,8 @@ pub(crate) fn init(config: &LogConfig) -> Result<Level, String> {
 ///
 /// The level is none.
 pub(crate) fn check(config: &LogConfig) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(format!("{QUIET},{}", config.level)).map_err(|error| {
-        format!("`{}` is no level ({error}); write for example `info` or `info,btvep_engine=debug`", config.level)
+    EnvFilter::try_new(format!("{QUIET},{}", config.level)).map_err(|_| {
+        format!("`{}` is no level; write for example \"info\" or \"info,btvep_engine=debug\"", config.level)
     })
 }
 

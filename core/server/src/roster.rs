@@ -55,11 +55,15 @@ pub(crate) fn strategies(config: &StrategiesConfig) -> Result<BTreeMap<Arc<str>,
 ///
 /// # Errors
 ///
-/// What is wrong with its settings.
-pub(crate) fn protocol(config: &ProtocolConfig, signer: Arc<Signer>) -> Result<Arc<dyn MinerProtocol>, String> {
+/// What is wrong with its settings; the path begins below `protocol`.
+pub(crate) fn protocol(config: &ProtocolConfig, signer: Arc<Signer>) -> Result<Arc<dyn MinerProtocol>, ConfigError> {
     Ok(match config {
-        ProtocolConfig::Btauth(config) => Arc::new(BtAuth::new(config, signer).map_err(|error| error.to_string())?),
-        ProtocolConfig::Synapse(config) => Arc::new(Synapse::new(config, signer).map_err(|error| error.to_string())?),
+        ProtocolConfig::Btauth(config) => {
+            Arc::new(BtAuth::new(config, signer).map_err(|error| ConfigError::new("path", error.to_string()))?)
+        }
+        ProtocolConfig::Synapse(config) => {
+            Arc::new(Synapse::new(config, signer).map_err(|error| ConfigError::new(error.key(), error.to_string()))?)
+        }
     })
 }
 

@@ -48,11 +48,13 @@ pub(crate) fn check_writable(loaded: &Loaded) -> Result<(), LoadError> {
     let refuse = |message: String| loaded.source.error("state.path", message);
     let nearest = nearest_existing(&folder);
     if !nearest.is_dir() {
-        return Err(refuse(format!("{} is no folder", nearest.display())));
+        return Err(refuse(format!("{} is no folder; write one that is there or can be made", nearest.display())));
     }
     let probe = nearest.join(format!(".btvep-check-{}", std::process::id()));
     let written = std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe));
-    written.map_err(|error| refuse(format!("{} cannot be written: {error}", nearest.display())))?;
+    written.map_err(|error| {
+        refuse(format!("{} cannot be written: {error}; give it to the user that runs this", nearest.display()))
+    })?;
     btvep_control::AdminSocket::check(&folder).map(drop).map_err(|error| refuse(error.to_string()))
 }
 

@@ -255,5 +255,8 @@ fn scripts_and_versions_need_no_configuration() {
     let run = |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_btvep")).args(arguments).output().unwrap();
     assert!(run(&["--version"]).stdout.starts_with(b"btvep "));
     assert!(String::from_utf8(run(&["completions", "bash"]).stdout).unwrap().contains("ratelimit"));
+    assert!(String::from_utf8(run(&["config", "reference"]).stdout).unwrap().contains("### `listen.public`"));
+    let schema: Value = serde_json::from_slice(&run(&["config", "schema"]).stdout).unwrap();
+    assert_eq!(schema["properties"]["listen"]["properties"]["public"]["default"], "127.0.0.1:8000");
     assert_eq!(run(&["no-such-command"]).status.code(), Some(2));
 }

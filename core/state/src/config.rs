@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use btvep_domain::SecretRef;
+use btvep_domain::{ConfigError, SecretRef, written};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,20 +8,22 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StateConfig {
-    /// The directory of the store. It may exist and hold other files; ours are `store/`, `logs/` and `pepper`.
+    /// The folder of the store, made at the first start. It may hold other files; ours are `store/`, `logs/`, `pepper`,
+    /// and in a running server `admin.sock`.
+    #[schemars(schema_with = "written::path")]
     pub path: PathBuf,
-    /// What an answer waits for.
+    /// What an answer waits for before it leaves.
     pub durability: Durability,
-    /// Whether each commit is also synced to the disk, so that it survives a loss of power as far as the disk
-    /// keeps its word. Without it a commit survives the end of the process, not the end of the machine.
+    /// Whether each write is also synced to the disk, so that it survives a loss of power as far as the disk keeps
+    /// its word. Without it a write survives the end of the process, not that of the machine.
     pub sync_data: bool,
-    /// Memory for pages of the store that were read or written lately, in bytes.
+    /// Memory for pages of the store that were read or written lately.
     pub cache_bytes: u64,
-    /// The secret with which keys are hashed, as `env:NAME` or `file:PATH`. Absent: made at the first start in the
-    /// file `pepper` beside the store. Without it no key can be checked: keep a copy.
+    /// The secret with which API keys are hashed. When absent it is made at the first start, in the file `pepper`
+    /// beside the store. Without it no key can be checked any more: keep a copy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pepper: Option<SecretRef>,
-    /// The request log.
+    /// How long the rows of the request log are kept.
     pub logs: LogsConfig,
 }
 
@@ -41,13 +43,15 @@ pub enum Durability {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogsConfig {
-    /// Size in bytes at which a new file of the same day is begun.
+    /// Size of a file of rows at which the next one of the same day is begun.
+    #[schemars(range(min = 1))]
     pub segment_bytes: u64,
     /// Days after which a day's rows are deleted; 0 keeps them for ever.
     pub retain_days: u32,
-    /// Size in bytes of all rows above which the oldest files are deleted; 0 means no limit.
+    /// Size of all rows together above which the oldest files are deleted; 0 means no limit.
     pub retain_bytes: u64,
-    /// Rows that may wait for the writer.
+    /// Rows that may wait to be written.
+    #[schemars(range(min = 1))]
     pub queue: usize,
     /// What happens to a row that finds the queue full.
     pub when_full: WhenFull,
@@ -74,6 +78,25 @@ impl Default for StateConfig {
             pepper: None,
             logs: LogsConfig::default(),
         }
+    }
+}
+
+impl StateConfig {
+    /// Checks what the types cannot say; `path` is where the table stands.
+    ///
+    /// # Errors
+    ///
+    /// A value with which no row could be kept.
+    pub fn validate(&self, path: &str) -> Result<(), ConfigError> {
+        let LogsConfig { segment_bytes, queue, .. } = self.logs;
+        let refuse = |key: &str, message: &str| Err(ConfigError::new(format!("{path}.logs.{key}"), message));
+        if segment_bytes == 0 {
+            return refuse("segment_bytes", "must be at least 1; 67108864 (64 MiB) is usual");
+        }
+        if queue == 0 {
+            return refuse("queue", "must be at least 1; to keep no rows leave \"logging\" out of pipeline.filters");
+        }
+        Ok(())
     }
 }
 

@@ -16,11 +16,9 @@ use strangers::Strangers;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// What a row keeps of prompt and answer, if the key does not say otherwise. `meta` by default: no text
-    /// and no hash of it.
+    /// What a row keeps of prompt and answer, if the key does not say otherwise.
     pub content: ContentPolicy,
-    /// Which rows tell how the answer came about (`btvep explain`): `never`, `asked` (the default: where the client asked
-    /// for it and may), `always`.
+    /// Which rows tell how the answer came about, for `btvep explain`.
     pub explain: ExplainPolicy,
 }
 
@@ -30,7 +28,7 @@ pub struct Config {
 pub enum ExplainPolicy {
     /// None.
     Never,
-    /// Where the client asked.
+    /// Where the client asked for it with `x-btvep-explain` and its key may.
     #[default]
     Asked,
     /// All.

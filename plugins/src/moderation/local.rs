@@ -64,9 +64,15 @@ fn check_pattern(path: &str, pattern: &str) -> Result<(), ConfigError> {
     let compiled = RegexBuilder::new(pattern).size_limit(ONE).dfa_size_limit(CACHE).build();
     let message = match compiled {
         Ok(expression) if !expression.is_match("") => return Ok(()),
-        Ok(_) => "this pattern matches the empty text, so it would flag every prompt".to_owned(),
+        Ok(_) => "this pattern matches the empty text, so it would flag every prompt; ask for at least one character"
+            .to_owned(),
         Err(regex::Error::CompiledTooBig(_)) => "this pattern needs too much memory; repeat less".to_owned(),
-        Err(error) => error.to_string(),
+        Err(error) => {
+            let said = error.to_string();
+            // Its last line is the reason; the others repeat the pattern.
+            let reason = said.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            format!("this is no regular expression: {reason}; `\\` before a character means the character itself")
+        }
     };
     Err(ConfigError::new(path, message))
 }

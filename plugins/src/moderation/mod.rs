@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use btvep_domain::{
     ConfigError, Exchange, Filter, Flow, Kind, ModerationMode, Needs, Prompt, Rejection, Secret, SecretRef, Verdict,
+    written,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,30 +25,31 @@ const OPENAI: &str = "https://api.openai.com/v1";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// What happens to a flagged prompt and when the endpoint cannot answer, if the key does not say otherwise:
-    /// `off` (the default), `monitor`, `fail_open` or `fail_closed`.
+    /// What happens to a flagged prompt, and when the endpoint cannot answer, if the key does not say otherwise.
     pub mode: ModerationMode,
-    /// Where the endpoint is, up to and without `/moderations`. `https://api.openai.com/v1` by default. The
-    /// endpoint is asked when `key` is given, or when this is not OpenAI's own.
+    /// Where the endpoint is, up to and without `/moderations`. It is asked when `key` is given, or when this is not
+    /// OpenAI's own.
     pub base_url: String,
-    /// The endpoint's model. `omni-moderation-latest` by default.
+    /// The endpoint's model.
     pub model: String,
-    /// The endpoint's API key, as a reference. Without one (the default) OpenAI's endpoint is not asked.
+    /// The endpoint's API key. Without one OpenAI's endpoint is not asked.
+    #[schemars(example = &"env:OPENAI_API_KEY")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<SecretRef>,
-    /// How long the endpoint may take to answer. `5s` by default.
+    /// How long the endpoint may take to answer.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "written::duration")]
     pub timeout: Duration,
-    /// The endpoint's categories that count, such as `violence`. When absent (the default) whatever the
-    /// endpoint flags counts.
+    /// The endpoint's categories that count. When absent, whatever the endpoint flags counts.
+    #[schemars(example = ["violence", "self-harm"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub categories: Option<Vec<String>>,
-    /// Words and phrases for which a prompt is flagged without asking the endpoint; whole words, whatever
-    /// the case of their letters. None by default.
+    /// Words and phrases for which a prompt is flagged without asking the endpoint; whole words, whatever the case of
+    /// their letters.
+    #[schemars(example = ["forbidden phrase"])]
     pub keywords: Vec<String>,
-    /// Regular expressions for which a prompt is flagged without asking the endpoint; `(?i)` in front ignores
-    /// case. None by default.
+    /// Regular expressions for which a prompt is flagged without asking the endpoint; `(?i)` in front ignores case.
+    #[schemars(example = [r"(?i)\bforbidden\b"])]
     pub patterns: Vec<String>,
 }
 

@@ -156,8 +156,10 @@ fn the_same_seed_gives_the_same_neurons() {
 fn a_configuration_is_checked() {
     let refused = |config: DevnetConfig| Devnet::start(&config, NetUid(1)).unwrap_err().to_string();
     let config = DevnetConfig::default;
-    assert_eq!(refused(DevnetConfig { miners: 0, ..config() }), "`miners` is 0; a devnet has 1 to 256");
-    assert!(refused(DevnetConfig { behaviours: vec![], ..config() }).starts_with("`behaviours` is empty"));
+    assert_eq!(refused(DevnetConfig { miners: 0, ..config() }), "devnet.miners: must be from 1 to 256");
+    assert!(
+        refused(DevnetConfig { behaviours: vec![], ..config() }).starts_with("devnet.behaviours: is an empty list")
+    );
 }
 
 #[test]

@@ -6,19 +6,26 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
-    /// Bytes of a body. The default, 1 MiB, holds a text of about 200,000 words; raise it for images.
+    /// Bytes of a body. 1 MiB holds a text of about 200,000 words; raise it for images.
+    #[schemars(range(min = 1))]
     pub body_bytes: usize,
-    /// Levels of lists and objects in a body, at most 120. Default 64.
+    /// Levels of lists and objects within one another in a body.
+    #[schemars(range(min = 2, max = 120))]
     pub json_depth: usize,
-    /// Messages of a conversation. Default 1024.
+    /// Messages of a conversation.
+    #[schemars(range(min = 1))]
     pub messages: usize,
-    /// Miners that a request may name in `uids`. Default 256, the size of a subnet.
+    /// Miners that a request may name in `uids`; a subnet has 256 at most.
+    #[schemars(range(min = 1))]
     pub uids: usize,
-    /// The largest `top_n`. Default 256.
+    /// The largest `top_n`, how many of the best miners a request asks.
+    #[schemars(range(min = 1))]
     pub top_n: u16,
-    /// The largest `in_parallel`. Default 256.
+    /// The largest `in_parallel`, how many miners a request asks at the same time.
+    #[schemars(range(min = 1))]
     pub in_parallel: u16,
-    /// The largest `n`, choices wanted of one miner. Default 16.
+    /// The largest `n`, how many choices a request wants of one miner.
+    #[schemars(range(min = 1))]
     pub choices: u16,
 }
 

@@ -8,26 +8,32 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SynapseConfig {
-    /// A known class to start from.
+    /// A known class to start from: whatever is not set below is as there.
     #[serde(default)]
     pub preset: SynapsePreset,
-    /// The name of the class, which is the path of the request.
+    /// The name of the miners' Python class, which is the path of the request.
     #[serde(default)]
+    #[schemars(example = &"PromptingSynapse")]
     pub class: Option<String>,
-    /// How the conversation is put into the class's fields.
+    /// How the conversation is put into the fields of the class.
+    #[schemars(example = serde_json::json!({ "lists": { "roles": "roles", "messages": "messages" } }))]
     #[serde(default)]
     pub mapping: Option<Mapping>,
-    /// The class's `required_hash_fields`, in its order: what the signature covers. None of them is allowed, too.
+    /// The `required_hash_fields` of the class, in its order: what the signature covers. An empty list is allowed, too.
+    #[schemars(example = ["messages"])]
     #[serde(default)]
     pub hash_fields: Option<Vec<String>>,
     /// Fields without a default value in the class; axons refuse requests that do not announce them.
+    #[schemars(example = ["roles", "messages"])]
     #[serde(default)]
     pub required_fields: Option<Vec<String>>,
-    /// Further fields and their constant values, in the class's order. A float needs its point (`1.0`), for `1` and `1.0`
+    /// Further fields and their constant values, in the order of the class. A float needs its point, for `1` and `1.0`
     /// hash differently.
+    #[schemars(example = serde_json::json!({ "task_name": "inference" }))]
     #[serde(default)]
     pub extra_fields: Option<Map<String, Value>>,
     /// The field of the answer that holds the completion.
+    #[schemars(example = &"completion")]
     #[serde(default)]
     pub answer_field: Option<String>,
     /// Whether the class is a `StreamingSynapse`, whose answers are raw text in pieces.

@@ -13,8 +13,13 @@ use crate::python_repr::{Python, str_of, write_list_repr, write_text_repr};
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SynapseError {
     /// A name that Python does not allow.
-    #[error("`{0}` is no name of a Python class or field; use letters, digits and `_`")]
-    Name(String),
+    #[error("`{name}` is no name of a Python class or field; use letters, digits and `_`")]
+    Name {
+        /// The setting that names it.
+        key: &'static str,
+        /// The name.
+        name: String,
+    },
     /// A field has two values.
     #[error("the field `{0}` stands in both `mapping` and `extra_fields`; keep one")]
     Twice(String),
@@ -28,6 +33,17 @@ pub enum SynapseError {
         /// The fields that have one.
         known: Vec<String>,
     },
+}
+
+impl SynapseError {
+    /// Returns the setting that is wrong.
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::Name { key, .. } => key,
+            Self::Twice(_) => "extra_fields",
+            Self::Unknown { list, .. } => list,
+        }
+    }
 }
 
 /// The class as it is spoken to: settings with the preset's gaps filled, and checked.
@@ -64,8 +80,11 @@ impl Fields {
         let mapped = self.mapping.fields();
         let known: Vec<String> =
             mapped.iter().map(|name| (*name).to_owned()).chain(self.extra.keys().cloned()).collect();
-        if let Some(name) = known.iter().chain([&self.class, &self.answer]).find(|name| !is_name(name)) {
-            return Err(SynapseError::Name(name.clone()));
+        let named = [("class", &self.class), ("answer_field", &self.answer)].map(|(key, name)| (key, name.as_str()));
+        let mapping = mapped.iter().map(|name| ("mapping", *name));
+        let extra = self.extra.keys().map(|name| ("extra_fields", name.as_str()));
+        if let Some((key, name)) = named.into_iter().chain(mapping).chain(extra).find(|(_, name)| !is_name(name)) {
+            return Err(SynapseError::Name { key, name: name.to_owned() });
         }
         if let Some(name) = mapped.iter().find(|name| self.extra.contains_key(**name)) {
             return Err(SynapseError::Twice((*name).to_owned()));

@@ -33,7 +33,7 @@ pub(super) fn subnets(loaded: &Loaded, parts: &mut Parts) -> Result<BTreeMap<Arc
     let nonces = parts.nonces(validator.node_id).map_err(|error| loaded.source.refuse(&error))?;
     for (at, config) in loaded.config.subnet.iter().enumerate() {
         let protocol = roster::protocol(&config.protocol, Arc::clone(&signer))
-            .map_err(|message| loaded.source.error(&format!("subnet.{at}.protocol"), message))?;
+            .map_err(|error| loaded.source.error(&format!("subnet.{at}.protocol.{}", error.path), error.message))?;
         let subnet = Subnet {
             name: config.name.as_str().into(),
             netuid: NetUid(config.netuid),

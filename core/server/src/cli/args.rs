@@ -81,6 +81,10 @@ pub(super) enum ConfigCommand {
     },
     /// Does everything that `start` does before it listens
     Check,
+    /// Prints the JSON schema of the file, for editors
+    Schema,
+    /// Prints the page that explains every key
+    Reference,
     /// Shows which configuration the running server serves by, and what it refused
     Status,
     /// Lets the running server read its files again

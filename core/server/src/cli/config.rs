@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::serving;
 use crate::assemble;
-use crate::config::{Edits, Loaded};
+use crate::config::{self, Edits, Loaded};
 
 /// Carries out a command.
 pub(super) async fn run(globals: &Globals, output: Output, command: ConfigCommand) -> Result<(), Failure> {
@@ -26,6 +26,8 @@ pub(super) async fn run(globals: &Globals, output: Output, command: ConfigComman
             let file = globals.config.display().to_string();
             output.value(&json!({ "ok": true, "file": file }), |_| format!("{file}: ok"))
         }
+        ConfigCommand::Schema => output.raw(config::schema_text().as_bytes()),
+        ConfigCommand::Reference => output.raw(config::page().as_bytes()),
         ConfigCommand::Status => serving::status(globals, output).await,
         ConfigCommand::Reload => serving::reload(globals, output).await,
         ConfigCommand::History => serving::history(globals, output).await,
@@ -45,8 +47,7 @@ fn get(globals: &Globals, output: Output, key: Option<&str>) -> Result<(), Failu
     let value = find(&whole, key).ok_or_else(|| {
         let known: Vec<&str> = whole.as_table().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
         let first = key.split('.').next().unwrap_or_default();
-        let hint =
-            if whole.get(first).is_some() { "" } else { &crate::config::suggestion(first, known.iter().copied()) };
+        let hint = if whole.get(first).is_some() { "" } else { &config::suggestion(first, known.iter().copied()) };
         Failure::new(format!("there is no value `{key}`{hint}"))
     })?;
     output.value(value, |value| match value {

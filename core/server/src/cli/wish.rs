@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use btvep_domain::{Credits, RateRule};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 /// What an option asks for.
@@ -44,12 +45,14 @@ pub(super) fn boolean(text: &str) -> Result<Wish<bool>, String> {
 }
 
 /// Reads one of a closed set of names, or `default`.
-pub(super) fn named<T: DeserializeOwned>(text: &str) -> Result<Wish<T>, String> {
+pub(super) fn named<T: DeserializeOwned + JsonSchema>(text: &str) -> Result<Wish<T>, String> {
     if text == "default" {
         return Ok(Wish::Default);
     }
-    let value = serde_json::Value::String(text.to_owned());
-    serde_json::from_value(value).map(Wish::Set).map_err(|error| crate::config::reword(&error.to_string()))
+    let value = toml::Value::String(text.to_owned());
+    value.clone().try_into().map(Wish::Set).map_err(|error| {
+        crate::config::refusal_of::<T>(&value).unwrap_or_else(|| toml::de::Error::message(&error).to_owned())
+    })
 }
 
 /// Reads names divided by commas, or `default`.

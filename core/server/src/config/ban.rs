@@ -3,28 +3,31 @@
 use std::fmt;
 use std::str::FromStr;
 
-use btvep_domain::Hotkey;
+use btvep_domain::{Hotkey, written};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// `[[ban]]`: one miner that is not asked. Attempts under way to it end when the ban is read.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BanConfig {
-    /// The miner's hotkey, in ss58.
-    #[schemars(with = "String")]
+    /// The miner's hotkey.
     pub hotkey: Hotkey,
     /// Why, for whoever reads the configuration later. Told to nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When the ban lapses: a date (its beginning, in UTC) or a moment such as `2026-01-31T12:00:00Z`. Absent means never;
-    /// a ban that has lapsed is ignored.
+    /// When the ban lapses: at the beginning of a day, in UTC, or at a moment. Absent means never; a ban that has lapsed
+    /// is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(schema_with = "until_schema", example = &"2026-01-31T12:00:00Z")]
     pub until: Option<Until>,
+}
+
+fn until_schema(_: &mut SchemaGenerator) -> Schema {
+    written::text(r#"a date or a moment, such as "2026-01-31" or "2026-01-31T12:00:00Z""#, r"^\d{4}-\d{2}-\d{2}")
 }
 
 /// A moment, kept as it was written.

@@ -8,13 +8,15 @@ use btvep_plugins::RateLimit;
 use btvep_strategies::{DefaultStrategy, Spec};
 
 use super::wording::suggestion;
-use super::{Addresses, Config, MetagraphConfig, ModelConfig, SubnetConfig, UpstreamConfig};
+use super::{Addresses, Config, DeadlinesConfig, MetagraphConfig, ModelConfig, SubnetConfig, UpstreamConfig};
 use crate::roster::STRATEGIES;
 
 /// Checks what the types cannot say.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     config.listen.validate("listen")?;
+    config.state.validate("state")?;
     config.limits.validate("limits")?;
+    config.devnet.iter().try_for_each(|devnet| devnet.validate("devnet"))?;
     config.pipeline.check()?;
     if config.reload.poll < Duration::from_millis(100) {
         return refuse("reload.poll", "must be at least 100ms");
@@ -93,7 +95,10 @@ fn check_validator(config: &Config) -> Result<(), ConfigError> {
         return refuse("validator.hotkey.uri", "everybody knows such a key; it is allowed only with `dev = true`");
     }
     if hotkey.wallet_path.is_some() && hotkey.wallet.is_none() {
-        return refuse("validator.hotkey.wallet_path", "belongs to `wallet`, which is not given");
+        return refuse(
+            "validator.hotkey.wallet_path",
+            "belongs to `wallet`, which is not given; give it, or remove this key",
+        );
     }
     if hotkey.wallet.as_deref().is_some_and(|wallet| wallet_parts(wallet).is_none()) {
         return refuse("validator.hotkey.wallet", "expected `WALLET/HOTKEY`, such as `default/default`");
@@ -121,10 +126,7 @@ fn check_subnet(config: &Config, path: &str, subnet: &SubnetConfig) -> Result<()
     if subnet.lanes == 0 {
         return refuse(format!("{path}.lanes"), "must be at least 1");
     }
-    if subnet.answer_bytes == 0 {
-        return refuse(format!("{path}.answer_bytes"), "must be at least 1");
-    }
-    Ok(())
+    check_answers(path, subnet.answer_bytes, &subnet.deadlines)
 }
 
 fn check_upstream(path: &str, upstream: &UpstreamConfig) -> Result<(), ConfigError> {
@@ -139,10 +141,19 @@ fn check_upstream(path: &str, upstream: &UpstreamConfig) -> Result<(), ConfigErr
     if uri.query().is_some() || uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return refuse(at, "takes neither a query nor a user name; a bearer key goes into `key`");
     }
-    if upstream.answer_bytes == 0 {
-        return refuse(format!("{path}.answer_bytes"), "must be at least 1");
+    check_answers(path, upstream.answer_bytes, &upstream.deadlines)
+}
+
+fn check_answers(path: &str, bytes: usize, deadlines: &DeadlinesConfig) -> Result<(), ConfigError> {
+    if bytes == 0 {
+        return refuse(format!("{path}.answer_bytes"), "must be at least 1; 4194304 (4 MiB) is usual");
     }
-    Ok(())
+    let DeadlinesConfig { connect, first_token, idle, total } = deadlines;
+    let all = [("connect", connect), ("first_token", first_token), ("idle", idle), ("total", total)];
+    match all.into_iter().find(|(_, deadline)| deadline.is_zero()) {
+        Some((key, _)) => refuse(format!("{path}.deadlines.{key}"), "must be longer than nothing, such as \"12s\""),
+        None => Ok(()),
+    }
 }
 
 fn check_model(config: &Config, path: &str, model: &ModelConfig) -> Result<(), ConfigError> {
@@ -155,7 +166,7 @@ fn check_model(config: &Config, path: &str, model: &ModelConfig) -> Result<(), C
         _ => return refuse(path, "expected exactly one of `subnet` and `upstream`"),
     }
     if model.price < Credits::ZERO {
-        return refuse(format!("{path}.price"), "may not be negative");
+        return refuse(format!("{path}.price"), "may not be negative; 0 is free of charge");
     }
     let metered = config.pipeline.filters.iter().any(|filter| filter == "credits");
     if model.price > Credits::ZERO && !metered {
@@ -165,8 +176,13 @@ fn check_model(config: &Config, path: &str, model: &ModelConfig) -> Result<(), C
         );
     }
     match model.default_strategy.as_deref().map(Spec::parse) {
+        None => Ok(()),
         Some(Err(error)) => refuse(format!("{path}.default_strategy"), error.to_string()),
-        _ => Ok(()),
+        Some(Ok(spec)) if STRATEGIES.contains(&&*spec.name) => Ok(()),
+        Some(Ok(spec)) => {
+            let hint = suggestion(&spec.name, STRATEGIES);
+            refuse(format!("{path}.default_strategy"), format!("there is no strategy `{}`{hint}", spec.name))
+        }
     }
 }
 
@@ -179,5 +195,9 @@ fn known<'a>(
     if names.clone().any(|known| known == name) {
         return Ok(());
     }
-    refuse(format!("{path}.{key}"), format!("there is no {key} `{name}`{}", suggestion(name, names)))
+    let hint = match names.clone().next() {
+        Some(_) => suggestion(name, names),
+        None => format!("; write a [[{key}]] of that name"),
+    };
+    refuse(format!("{path}.{key}"), format!("there is no {key} `{name}`{hint}"))
 }

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// How much: `error`, `warn`, `info` (the default), `debug`, `trace`, or a filter such as `info,btvep_engine=debug`.
+    /// How much: `error`, `warn`, `info`, `debug`, `trace`, or a filter that says it for a part of the program.
+    #[schemars(example = &"info,btvep_engine=debug")]
     pub level: String,
-    /// How: `text` (the default) or `json`.
+    /// In which form.
+    #[schemars(extend("x-restart" = true))]
     pub format: LogFormat,
 }
 

@@ -9,13 +9,17 @@ mod edit;
 mod fingerprint;
 mod glimpse;
 mod log;
+mod misfit;
 mod neurons;
 mod pipeline;
 mod protocol;
+mod reference;
 mod reload;
 mod routes;
 mod secrets;
+mod shape;
 mod source;
+mod syntax;
 mod validator;
 mod wording;
 
@@ -51,13 +55,14 @@ pub struct Config {
     /// Where clients and operators connect.
     #[serde(default)]
     pub listen: ListenConfig,
-    /// Where keys, money and rows are kept.
+    /// Where keys, money and the request log are kept, and how safely.
     #[serde(default)]
+    #[schemars(extend("x-restart" = true))]
     pub state: StateConfig,
-    /// Who asks the miners; needed when there is a subnet.
+    /// Who asks the miners: the hotkey that signs. Needed when there is a subnet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator: Option<ValidatorConfig>,
-    /// What one request may ask for.
+    /// What one request may ask for. Whatever is larger is refused before anybody is asked.
     #[serde(default)]
     pub limits: LimitsConfig,
     /// Which filters a request passes, in which order.
@@ -72,19 +77,22 @@ pub struct Config {
     /// Miners that can be asked.
     #[serde(default)]
     pub subnet: Vec<SubnetConfig>,
-    /// Miners that are not, on any subnet.
+    /// Miners that are never asked, on any subnet and whoever names them.
     #[serde(default)]
     pub ban: Vec<BanConfig>,
-    /// OpenAI-compatible servers that can be asked.
+    /// OpenAI-compatible servers that can be asked instead of miners.
     #[serde(default)]
     pub upstream: Vec<UpstreamConfig>,
-    /// What clients can ask for; at least one. The first one serves `/chat`.
+    /// What clients can ask for; at least one. The first one serves `/chat`, too.
     #[serde(default)]
     pub model: Vec<ModelConfig>,
-    /// Scripted miners inside this process, for subnets whose metagraph is `{ source = "devnet" }`.
+    /// Scripted miners on loopback inside the process, for subnets whose metagraph is `{ source = "devnet" }`; for
+    /// development, never for production. Miner `i` has uid `i` and the hotkey of the key URI `//Devnet/<i>`. Incentive
+    /// falls within each group of four uids: 3, 2, 1, 0, 7, 6, 5, 4, … is the order from the highest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-restart" = true))]
     pub devnet: Option<DevnetConfig>,
-    /// What the process says of itself.
+    /// What the process says of itself, on standard error. Requests are another matter: `[filters.logging]`.
     #[serde(default)]
     pub log: LogConfig,
     /// How a changed configuration is noticed.
@@ -108,7 +116,13 @@ impl Loaded {
     ///
     /// The first thing that is wrong, with its place and what would be right.
     pub fn read(file: &Path, sets: &[String]) -> Result<Self, LoadError> {
-        Self::check(Source::read(file, sets)?)
+        let source = Source::read(file, sets).map_err(|mut error| {
+            if matches!(error.place, Place::File { line: None, .. }) {
+                error.message.push_str(", with --config FILE");
+            }
+            error
+        });
+        Self::check(source?)
     }
 
     /// Takes a text as the content of `file`, which need not exist.
@@ -153,7 +167,9 @@ impl Loaded {
 pub(crate) use check::wallet_parts;
 pub(crate) use edit::replace;
 pub(crate) use glimpse::state_path;
-pub(crate) use wording::{reword, suggestion};
+pub(crate) use misfit::refusal_of;
+pub(crate) use reference::{page, schema_text};
+pub(crate) use wording::suggestion;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use btvep_domain::{Hotkey, Incentive, Metagraph, MetagraphSource, NetUid, Neuron, Uid};
+use btvep_domain::{Hotkey, Incentive, Metagraph, MetagraphSource, NetUid, Neuron, Uid, written};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use super::source::{LoadError, Source};
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NeuronsFile {
-    /// The neurons, each uid once.
+    /// The miners and validators of the subnet, each uid once.
     #[serde(default)]
     pub neuron: Vec<NeuronConfig>,
 }
@@ -27,27 +27,25 @@ pub struct NeuronsFile {
 pub struct NeuronConfig {
     /// Its place on the subnet.
     pub uid: u16,
-    /// Its hotkey, ss58.
-    #[schemars(with = "String")]
+    /// Its hotkey, to which prompts are addressed.
     pub hotkey: Hotkey,
-    /// Its coldkey, ss58; the hotkey when absent.
+    /// Its coldkey; the hotkey when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
     pub coldkey: Option<Hotkey>,
-    /// Where it serves, `ip:port`; absent when it does not.
+    /// Where it serves; absent when it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(schema_with = "written::address", example = &"192.0.2.10:8091")]
     pub axon: Option<SocketAddr>,
-    /// Its share of the rewards as the chain stores it: `0..=65535` stands for `0..=1`. 0 by default.
+    /// Its share of the rewards as the chain stores it: 65535 stands for all of them.
     #[serde(default)]
     pub incentive: u16,
-    /// Its stake in rao (1000000000 = 1 TAO). 0 by default.
+    /// Its stake in rao; 1000000000 are one TAO.
     #[serde(default)]
     pub stake: u64,
     /// Whether it may set weights.
     #[serde(default)]
     pub validator_permit: bool,
-    /// Whether the chain calls it active. true by default.
+    /// Whether the chain calls it active.
     #[serde(default = "yes")]
     pub active: bool,
     /// A name for people.
@@ -56,7 +54,8 @@ pub struct NeuronConfig {
     /// What it does, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Labels.
+    /// Labels for people.
+    #[schemars(example = ["text"])]
     #[serde(default)]
     pub tags: Vec<String>,
 }

@@ -12,9 +12,10 @@ use crate::roster;
 #[serde(deny_unknown_fields, default)]
 pub struct PipelineConfig {
     /// The filters in the order of the way in; the way out is the reverse. `logging` stands first, so that it sees
-    /// every rejection. All five by default.
+    /// every rejection; `rate_limit` and `credits` stand behind `auth`. A filter that is left out does not work.
     pub filters: Vec<String>,
-    /// The most miners one request may ask, whatever its strategy. 256 by default.
+    /// The most miners one request may ask, whatever its strategy.
+    #[schemars(range(min = 1))]
     pub max_miners: u16,
 }
 
@@ -35,7 +36,7 @@ impl PipelineConfig {
                 return refuse(path, format!("there is no filter `{name}`{hint}"));
             }
             if self.filters.iter().take(at).any(|earlier| earlier == name) {
-                return refuse(path, format!("`{name}` stands twice"));
+                return refuse(path, format!("`{name}` stands twice; name each filter once"));
             }
             if name == "logging" && at != 0 {
                 return refuse(path, "`logging` stands first, so that it sees every rejection".to_owned());
@@ -59,11 +60,11 @@ impl PipelineConfig {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FiltersConfig {
-    /// What the request log keeps.
+    /// What the request log keeps of a request.
     pub logging: btvep_plugins::logging::Config,
-    /// Limits of keys that have none of their own.
+    /// How often and how much a key may ask, if it has no limits of its own.
     pub rate_limit: btvep_plugins::rate_limit::Config,
-    /// What prompts are refused for.
+    /// What prompts are refused for: a list of your own, and a moderation endpoint that speaks OpenAI's API.
     pub moderation: btvep_plugins::moderation::Config,
 }
 
@@ -71,8 +72,9 @@ pub struct FiltersConfig {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StrategiesConfig {
-    /// Who serves when nobody names a strategy.
+    /// Who serves when neither the request, nor its key, nor its model names a strategy.
     pub default: btvep_strategies::default::Config,
-    /// Strategies that nobody may use, whoever names them. None by default.
+    /// Strategies that nobody may use, whoever names them.
+    #[schemars(example = ["top_n"])]
     pub disabled: Vec<String>,
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use btvep_domain::{Credits, Deadlines, Modality, ParameterMode, SecretRef};
+use btvep_domain::{Credits, Deadlines, Modality, ParameterMode, SecretRef, written};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,29 +13,34 @@ use super::ProtocolConfig;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubnetConfig {
-    /// Its name, by which models refer to it, such as `sn1`.
+    /// Its name, by which models refer to it.
+    #[schemars(example = &"sn1")]
     pub name: String,
     /// Its number on the chain.
     pub netuid: u16,
     /// Its incentive mechanism; 0 unless the subnet has several.
     #[serde(default)]
     pub mechanism: u8,
-    /// How its miners are spoken to, such as `{ kind = "btauth" }`.
+    /// How its miners are spoken to.
+    #[schemars(example = serde_json::json!({ "kind": "btauth" }))]
     pub protocol: ProtocolConfig,
-    /// Where its metagraph comes from.
+    /// Where it is known from which miners there are.
+    #[schemars(example = serde_json::json!({ "source": "file", "path": "neurons.toml" }))]
     pub metagraph: MetagraphConfig,
-    /// Which addresses of miners are called: `global` (the default) or `any`. `any` also calls private and loopback
-    /// addresses and is allowed only for miners from a file or the devnet.
+    /// Which addresses of miners are called. Miners choose the addresses they publish, so `any` is only for those of a
+    /// file or the devnet.
     #[serde(default)]
     pub addresses: Addresses,
     /// How long each part of an attempt may take.
     #[serde(default)]
     pub deadlines: DeadlinesConfig,
-    /// Prompts that one miner works on at the same time. 8 by default.
+    /// Prompts that one miner works on at the same time.
     #[serde(default = "lanes")]
+    #[schemars(range(min = 1))]
     pub lanes: u16,
-    /// The largest answer taken of a miner, in bytes. 4 MiB by default.
+    /// The largest answer taken of a miner.
     #[serde(default = "answer_bytes")]
+    #[schemars(range(min = 1))]
     pub answer_bytes: usize,
 }
 
@@ -45,7 +50,8 @@ pub struct SubnetConfig {
 pub enum MetagraphConfig {
     /// Neurons that the operator wrote down, `[[neuron]]` each.
     File {
-        /// The file, such as `neurons.toml`.
+        /// The file.
+        #[schemars(schema_with = "written::path", example = &"neurons.toml")]
         path: PathBuf,
     },
     /// The scripted miners of `[devnet]`.
@@ -67,21 +73,21 @@ pub enum Addresses {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeadlinesConfig {
-    /// To open a connection. `4s` by default.
+    /// To open a connection.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "written::duration")]
     pub connect: Duration,
-    /// From sending a prompt to the first token of a stream. `12s` by default.
+    /// From sending a prompt to the first token of a stream.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "written::duration")]
     pub first_token: Duration,
-    /// Between two fragments of an answer. `12s` by default.
+    /// Between two fragments of an answer.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "written::duration")]
     pub idle: Duration,
-    /// From sending to the end. `2m` by default.
+    /// From sending to the end.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "written::duration")]
     pub total: Duration,
 }
 
@@ -105,16 +111,19 @@ impl From<&DeadlinesConfig> for Deadlines {
 pub struct UpstreamConfig {
     /// Its name, by which models refer to it.
     pub name: String,
-    /// Where it serves, as an OpenAI SDK wants it: `https://host/v1`. Requests go to `/chat/completions` below it.
+    /// Where it serves, as an OpenAI SDK wants it. Requests go to `/chat/completions` below it.
+    #[schemars(example = &"https://host/v1")]
     pub base_url: String,
-    /// The bearer key, as a reference: `env:NAME` or `file:PATH`. None is sent when absent.
+    /// The bearer key. None is sent when absent.
+    #[schemars(example = &"env:UPSTREAM_KEY")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<SecretRef>,
     /// How long each part of an attempt may take.
     #[serde(default)]
     pub deadlines: DeadlinesConfig,
-    /// The largest answer taken, in bytes. 4 MiB by default.
+    /// The largest answer taken.
     #[serde(default = "answer_bytes")]
+    #[schemars(range(min = 1))]
     pub answer_bytes: usize,
 }
 
@@ -122,7 +131,7 @@ pub struct UpstreamConfig {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Its name towards clients; without `:`, which begins a strategy suffix.
+    /// Its name towards clients; without `:`, which begins a strategy suffix (`sn1:top_n=5`).
     pub id: String,
     /// The subnet whose miners serve it; either this or `upstream`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,20 +142,21 @@ pub struct ModelConfig {
     /// Its name towards miners and upstreams that speak OpenAI; `id` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_name: Option<String>,
-    /// What it is for: `chat`.
+    /// What it is for.
     #[serde(default)]
     pub modality: Modality,
-    /// Price of one successful choice in credits, with up to six decimals. 0 by default.
+    /// The price of one successful choice, in credits. A price above 0 needs the filter `credits`.
     #[serde(default)]
+    #[schemars(example = 0.5)]
     pub price: Credits,
-    /// The strategy when neither request nor key names one, such as `top_n:3`; `default` when absent.
+    /// The strategy when neither request nor key names one: `default`, `top_n:N` or `uids:1,2,3`. `default` when absent.
+    #[schemars(example = &"top_n:3")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_strategy: Option<String>,
-    /// What happens to request fields that the miners cannot take: `strict` (the default) refuses the request,
-    /// `lenient` drops the field.
+    /// What happens to fields of a request that the miners cannot take.
     #[serde(default)]
     pub mode: ParameterMode,
-    /// Unix time in seconds shown as `created` in `/v1/models`. 0 by default.
+    /// What `/v1/models` shows as `created`: unix time in seconds.
     #[serde(default)]
     pub created: i64,
 }

@@ -43,7 +43,7 @@ impl Resolver {
         };
         let trimmed = text.trim();
         if trimmed.is_empty() {
-            return Err(format!("the secret `{reference}` is empty"));
+            return Err(format!("the secret `{reference}` is empty; put it there"));
         }
         Ok(Secret::new(trimmed))
     }
@@ -56,7 +56,12 @@ impl Resolver {
     pub fn read(&self, path: &Path) -> Result<Vec<u8>, String> {
         use std::io::Read;
         let path = self.path(path);
-        let refuse = |error: std::io::Error| format!("the file {} cannot be read: {error}", path.display());
+        let refuse = |error: std::io::Error| {
+            format!(
+                "the file {} cannot be read: {error}; relative paths begin at the configuration's folder",
+                path.display()
+            )
+        };
         let mut bytes = Vec::new();
         std::fs::File::open(&path).map_err(refuse)?.take(LIMIT + 1).read_to_end(&mut bytes).map_err(refuse)?;
         match u64::try_from(bytes.len()) {

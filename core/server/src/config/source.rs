@@ -4,10 +4,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use btvep_domain::ConfigError;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use toml_edit::{Document, Item, TableLike};
 
-use super::{Fingerprint, wording};
+use super::{Fingerprint, misfit, shape, syntax};
 
 /// A configuration cannot be used: where, which key, and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,7 @@ pub enum Place {
     File {
         /// As named by the operator.
         file: PathBuf,
-        /// From 1; none when the key stands nowhere.
+        /// From 1; none when the file cannot be read.
         line: Option<usize>,
     },
     /// On the command line.
@@ -80,7 +81,7 @@ impl Source {
         std::fs::read_to_string(file).map_err(|error| LoadError {
             place: Place::File { file: file.to_owned(), line: None },
             path: String::new(),
-            message: format!("cannot be read: {error}; name the configuration with --config FILE"),
+            message: format!("cannot be read: {error}; name a file that is there"),
         })
     }
 
@@ -90,10 +91,19 @@ impl Source {
     ///
     /// It is no TOML, or a `--set` is no `path.to.key=VALUE`.
     pub fn parse(file: &Path, text: &str, sets: &[String]) -> Result<Self, LoadError> {
-        let document = Document::parse(text.to_owned()).map_err(|error| LoadError {
-            place: Place::File { file: file.to_owned(), line: error.span().map(|span| line_of(text, span.start)) },
-            path: String::new(),
-            message: error.message().lines().collect::<Vec<_>>().join("; "),
+        let document = Document::parse(text.to_owned()).map_err(|error| {
+            let at = error.span().map_or(text.len(), |span| span.start);
+            // A list that does not end is noticed only where something else begins.
+            let within = if error.message().contains("array") {
+                text.get(..at).map_or(at, |before| before.trim_end().len())
+            } else {
+                at
+            };
+            LoadError {
+                place: Place::File { file: file.to_owned(), line: Some(line_of(text, at)) },
+                path: syntax::path_at(text, within),
+                message: syntax::message(&error),
+            }
         })?;
         let overrides = sets.iter().map(|set| parse_set(set)).collect::<Result<_, _>>()?;
         Ok(Self { file: file.to_owned(), document, sets: sets.to_vec(), overrides })
@@ -135,7 +145,7 @@ impl Source {
     /// An override goes through a value that is no table.
     pub fn merged(&self) -> Result<toml::Value, LoadError> {
         let table: toml::Table =
-            toml::from_str(self.document.raw()).map_err(|error| self.error("", wording::reword(error.message())))?;
+            toml::from_str(self.document.raw()).map_err(|error| self.error("", error.message()))?;
         let mut root = toml::Value::Table(table);
         for set in &self.overrides {
             place_at(&mut root, &set.path, set.value.clone()).map_err(|message| LoadError {
@@ -152,17 +162,17 @@ impl Source {
     /// # Errors
     ///
     /// An unknown key, a wrong type or a missing key, with its place and a suggestion.
-    pub fn read_as<T: DeserializeOwned>(&self) -> Result<T, LoadError> {
-        serde_path_to_error::deserialize(self.merged()?).map_err(|error| {
+    pub fn read_as<T: DeserializeOwned + JsonSchema>(&self) -> Result<T, LoadError> {
+        let merged = self.merged()?;
+        serde_path_to_error::deserialize(merged.clone()).map_err(|error| {
+            let keys = shape::keys::<T>();
             let path = path_text(error.path());
-            let inner = error.inner().message();
-            // A key within a tagged table is named by the message only.
-            let path = match wording::unknown_key(inner) {
-                Some(key) if path.is_empty() => key.to_owned(),
-                Some(key) if path.rsplit('.').next() != Some(key) => format!("{path}.{key}"),
-                _ => path,
-            };
-            self.error(&path, wording::reword(inner))
+            let misfit = merged.as_table().and_then(|table| misfit::in_table("", table, &keys));
+            let misfit = misfit.unwrap_or_else(|| {
+                let message = misfit::form_at(&path, &keys).unwrap_or_else(|| error.inner().message().to_owned());
+                ConfigError::new(path, message)
+            });
+            self.refuse(&misfit)
         })
     }
 
@@ -185,11 +195,12 @@ impl Source {
         if self.overrides.iter().any(|o| !keys.is_empty() && (set(&o) || around(&o))) {
             return Place::Set;
         }
-        // What is missing from the whole file stands on no line.
+        let text = self.document.raw();
         let exists = keys.first().is_some_and(|key| self.document.contains_key(key));
         let at = if exists { span_of(self.document.as_item(), &keys) } else { None };
-        let line = at.map(|at| line_of(self.document.raw(), at));
-        Place::File { file: self.file.clone(), line }
+        // What stands nowhere could be added at the end.
+        let line = line_of(text, at.unwrap_or_else(|| text.trim_end().len()));
+        Place::File { file: self.file.clone(), line: Some(line) }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use btvep_domain::SecretRef;
+use btvep_domain::{SecretRef, written};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize, Serializer};
 pub struct ValidatorConfig {
     /// The hotkey that signs every prompt: exactly one of `mnemonic`, `wallet`, `uri`.
     pub hotkey: HotkeyConfig,
-    /// Tells apart several processes that sign with the same hotkey, `0..=1023`, so that they never make the same
-    /// nonce. 0 by default.
+    /// Tells apart several processes that sign with the same hotkey, so that they never make the same nonce.
     #[serde(default)]
+    #[schemars(range(max = 1023))]
     pub node_id: u16,
 }
 
@@ -23,18 +23,21 @@ pub struct ValidatorConfig {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HotkeyConfig {
-    /// A BIP39 mnemonic of 12 to 24 words, as a reference: `env:NAME` or `file:PATH`.
+    /// A BIP39 mnemonic of 12 to 24 words.
+    #[schemars(example = &"env:HOTKEY_MNEMONIC")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mnemonic: Option<SecretRef>,
-    /// A hotkey of the Bittensor wallet, `WALLET/HOTKEY`, such as `default/default`. The key file must be plain.
+    /// A hotkey of the Bittensor wallet, `WALLET/HOTKEY`. Its key file must be plain, not encrypted.
+    #[schemars(example = &"default/default")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wallet: Option<String>,
-    /// The folder of the wallets. `~/.bittensor/wallets` by default; `~` is the home folder.
+    /// The folder of the wallets; `~/.bittensor/wallets` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "written::path", example = &"/srv/wallets")]
     pub wallet_path: Option<PathBuf>,
-    /// A development key such as `//Alice`, which everybody knows. Allowed only with `dev = true`.
+    /// A development key, which everybody knows. Allowed only with `dev = true`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", example = &"//Alice")]
     pub uri: Option<DevUri>,
 }
 

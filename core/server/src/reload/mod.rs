@@ -21,12 +21,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use btvep_control::{ConfigChange, ConfigStatus};
 use btvep_engine::Engine;
-use btvep_gateway::{Certificate, FreshCertificate, GatewayConfig, ListenConfig, Settings};
+use btvep_gateway::{Certificate, FreshCertificate, GatewayConfig, Settings};
 use parking_lot::Mutex;
 use prometheus::Registry;
 use tracing_subscriber::EnvFilter;
 
-use crate::assemble::{self, Built, Parts};
+use crate::assemble::{self, Built, Parts, certificate, listen};
 use crate::config::{Fingerprint, LoadError, Loaded};
 use crate::logging::{self, Level};
 
@@ -171,22 +171,6 @@ impl Reloader {
 /// Returns what the gateway runs with.
 pub(crate) fn gateway(loaded: &Loaded) -> GatewayConfig {
     GatewayConfig { listen: listen(loaded), limits: loaded.config.limits.clone() }
-}
-
-/// Returns where to listen, with paths as seen from the working directory.
-fn listen(loaded: &Loaded) -> ListenConfig {
-    let resolver = loaded.resolver();
-    let mut listen = loaded.config.listen.clone();
-    if let Some(tls) = &mut listen.tls {
-        tls.cert = resolver.path(&tls.cert);
-        tls.key = resolver.path(&tls.key);
-    }
-    listen
-}
-
-fn certificate(loaded: &Loaded) -> Result<Option<FreshCertificate>, LoadError> {
-    let read = listen(loaded).tls.as_ref().map(Certificate::read).transpose();
-    read.map_err(|error| loaded.source.error("listen.tls", error.to_string()))
 }
 
 /// Returns unix milliseconds.
