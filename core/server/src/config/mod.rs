@@ -3,6 +3,8 @@
 //! [`Loaded::read`] is the one way in: file and `--set` give a [`Config`] whose references and rules hold. What
 //! touches the outside (secrets, key files, `neurons.toml`) is done by `assemble`, which `config check` runs too.
 
+#[cfg(test)]
+mod bad_files;
 mod ban;
 mod check;
 mod edit;
