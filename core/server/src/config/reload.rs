@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use btvep_domain::written;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,11 +11,11 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct ReloadConfig {
     /// Whether the files are watched: the configuration, the neurons files it names, certificate and key. Secrets
-    /// are read again with them, but not watched. true by default.
+    /// are read again with them, but not watched.
     pub watch: bool,
-    /// How often watched files are looked at besides, for file systems that do not tell of changes. `30s` by default.
+    /// How often watched files are looked at besides, for file systems that do not tell of changes. At least 100 ms.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "written::duration")]
     pub poll: Duration,
 }
 
