@@ -9,7 +9,7 @@ mod history;
 mod metrics;
 mod operations;
 mod record;
-mod restart;
+pub(crate) mod restart;
 mod signal;
 mod stopped;
 mod trigger;

@@ -5,7 +5,7 @@ use crate::config::Config;
 use super::change::changes;
 
 /// Puts back what only a restart can change; returns the key paths whose new values wait for one.
-pub(super) fn keep(running: &Config, new: &mut Config) -> Vec<String> {
+pub(crate) fn keep(running: &Config, new: &mut Config) -> Vec<String> {
     let written = new.clone();
     put_back(running, new);
     changes(new, &written).into_iter().map(|change| change.path).collect()

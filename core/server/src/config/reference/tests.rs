@@ -38,6 +38,7 @@ subnet = "sn1"
 struct Found<'a> {
     path: String,
     key: &'a Key,
+    needs_restart: bool,
     before: Vec<String>,
 }
 
@@ -45,8 +46,10 @@ struct Found<'a> {
 fn walk<'a>(path: &str, keys: &'a [Key], before: &[String], found: &mut Vec<Found<'a>>) {
     for key in keys {
         let path = if path.is_empty() { key.name.clone() } else { format!("{path}.{}", key.name) };
-        found.push(Found { path: path.clone(), key, before: before.to_vec() });
+        let from = found.len();
+        found.push(Found { path: path.clone(), key, needs_restart: false, before: before.to_vec() });
         walk_shape(&path, &key.shape, before, found);
+        found.iter_mut().skip(from).for_each(|inner| inner.needs_restart |= key.needs_restart);
     }
 }
 
@@ -209,4 +212,33 @@ fn an_own_restart_and_one_above_are_said() {
     }
     let facts = page.split("### `limits.messages`").nth(1).and_then(|rest| rest.lines().nth(2)).unwrap();
     assert_eq!(facts, "a whole number, at least 1 · default `1024`");
+}
+
+/// Returns a value that a key has not by itself, where one is easily found.
+fn another(key: &Key) -> Option<Value> {
+    let default = key.default.as_ref();
+    match &key.shape {
+        Shape::Flag => Some((!default?.as_bool()?).into()),
+        Shape::Whole { .. } => Some((default?.as_i64()? + 1).into()),
+        Shape::Choice(variants) => variants.last().map(|variant| variant.name.clone().into()),
+        Shape::Written { words, .. } if words.starts_with("a length of time") => Some("3s".into()),
+        Shape::Written { words, .. } if words.starts_with("an IP address") => Some("127.0.0.1:7".into()),
+        Shape::Written { words, .. } if words.starts_with("a path") => Some("elsewhere".into()),
+        _ => None,
+    }
+}
+
+#[test]
+fn what_needs_a_restart_is_what_a_reload_keeps() {
+    let keys = keys::<Config>();
+    let running = Loaded::from_text(Path::new("b.toml"), EVERYWHERE, &[]).unwrap().config;
+    let mut checked = 0;
+    for found in every_key(&keys) {
+        let Some(value) = another(found.key) else { continue };
+        let Ok(mut changed) = Loaded::check(found.set(&value)) else { continue };
+        let waits = crate::reload::restart::keep(&running, &mut changed.config);
+        assert_eq!(waits.contains(&found.path), found.needs_restart, "{} = {value} waits for {waits:?}", found.path);
+        checked += 1;
+    }
+    assert!(checked > 40, "only {checked} keys were tried");
 }
