@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Hotkey, MinerFailure, Uid};
+use crate::{FailureKind, Hotkey, MinerFailure, Uid};
 
 /// A member of a miner's JSON that is passed on untouched: its name and raw value.
 pub type Extra = (Box<str>, Box<RawValue>);
@@ -27,6 +27,12 @@ impl Delta {
     /// Whether it carries anything a client would call an answer.
     pub fn has_substance(&self) -> bool {
         !self.content.is_empty() || !self.extras.is_empty()
+    }
+
+    /// Returns the length of all its texts, in bytes.
+    pub fn bytes(&self) -> usize {
+        let extras: usize = self.extras.iter().map(|(name, value)| name.len() + value.get().len()).sum();
+        self.content.len() + extras + self.logprobs.as_ref().map_or(0, |logprobs| logprobs.get().len())
     }
 }
 
@@ -113,6 +119,13 @@ pub struct AttemptReport {
     pub elapsed_ms: u32,
     /// The miner's HTTP status, if it answered at all.
     pub status: Option<u16>,
+}
+
+impl AttemptReport {
+    /// Whether it failed because this server had no memory left for its answer.
+    pub const fn had_no_room(&self) -> bool {
+        matches!(&self.outcome, AttemptOutcome::Failed(failure) if matches!(failure.kind, FailureKind::NoRoom))
+    }
 }
 
 /// A whole answer: at least one choice.

@@ -112,6 +112,8 @@ pub enum FailureKind {
     NotEncoded,
     /// The operator banned it.
     Banned,
+    /// This server had no memory left for its answer.
+    NoRoom,
 }
 
 /// Why an attempt failed.
@@ -149,6 +151,7 @@ impl FailureKind {
             Self::Unavailable => "unavailable",
             Self::NotEncoded => "not_encoded",
             Self::Banned => "banned",
+            Self::NoRoom => "no_room",
         }
     }
 }

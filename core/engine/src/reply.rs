@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -6,6 +7,8 @@ use std::time::{Duration, Instant};
 use btvep_domain::{Answer, Credential, Delta, Prompt, Rejection, Surface, Usage};
 use btvep_protocol::surface::Attribution;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::{Connection, Place, Taken};
 
 /// A request as the gateway received it.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct Incoming {
     pub client_retry: Option<u32>,
     /// The header `x-btvep-explain`.
     pub explain: bool,
+    /// Its place among those in flight.
+    pub place: Arc<Place>,
     /// The parsed body, or why it is refused (after the filters: a stranger learns nothing of his body).
     pub prompt: Result<Prompt, Rejection>,
 }
@@ -37,8 +42,8 @@ pub struct Incoming {
 /// An event of a streamed answer.
 #[derive(Debug)]
 pub enum StreamEvent {
-    /// A fragment.
-    Delta(Delta),
+    /// A fragment, and the memory it takes until it is written.
+    Delta(Delta, Taken),
     /// The stream ended in order and its charge is durable; what is known only now stands here.
     End {
         /// Complete.
@@ -87,6 +92,18 @@ pub enum Reply {
 
 /// What the gateway asks of the engine.
 pub trait Serve: Send + Sync + std::fmt::Debug {
+    /// Gives a prompt a place among those in flight, before its body of `bytes` (0 when it does not say) is read.
+    /// Whoever answers keeps the place until the last byte is out.
+    fn enter<'a>(
+        &'a self,
+        credential: &'a Credential,
+        now_ms: i64,
+        bytes: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<Arc<Place>, Rejection>> + Send + 'a>>;
+
+    /// Counts a new connection of at most `most`; none when it must be closed.
+    fn connect(&self, most: usize) -> Option<Connection>;
+
     /// Takes a request; must be called inside the runtime that shall serve it. Dropping the receiver cancels it.
     fn serve(&self, incoming: Incoming) -> oneshot::Receiver<Reply>;
 
@@ -98,7 +115,7 @@ pub trait Serve: Send + Sync + std::fmt::Debug {
         &self,
         credential: Credential,
         now_ms: i64,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Rejection>> + Send + '_>>;
+    ) -> Pin<Box<dyn Future<Output = Result<(), Rejection>> + Send + '_>>;
 
     /// Requests whose task has not ended yet; a drain waits for zero.
     fn in_flight(&self) -> usize;

@@ -7,8 +7,8 @@ use btvep_domain::{
 };
 use btvep_protocol::nonce::NonceSource;
 
-use crate::KillList;
 use crate::dispatch::AddressPolicy;
+use crate::{KillList, OverloadConfig};
 
 /// A subnet whose miners can be asked.
 #[derive(Debug)]
@@ -69,6 +69,8 @@ pub struct Service {
     pub keys: Arc<dyn Keys>,
     /// The money.
     pub accounts: Arc<dyn Accounts>,
+    /// What may be in flight.
+    pub overload: OverloadConfig,
     /// The most miners one plan may ask.
     pub max_miners: u16,
     /// Banned miners and disabled strategies; that of the newest service is in force for all requests.

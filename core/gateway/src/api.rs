@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use btvep_domain::{Credential, Kind, Prompt, Rejection, Surface};
-use btvep_engine::{Reply, Serve};
+use btvep_engine::{Place, Reply, Serve};
 use btvep_protocol::surface::{legacy, openai};
 use bytes::Bytes;
 use http::{HeaderValue, header};
@@ -19,6 +19,7 @@ use crate::answer::{self, JSON, head, put};
 use crate::body::{self, Unread};
 use crate::errors::{self, reject};
 use crate::metrics::Metrics;
+use crate::refused::Refused;
 use crate::request::{Asked, NoRoute, Route, credential};
 use crate::shutdown::{Drain, InFlight};
 use crate::stream::{self, Stream};
@@ -26,6 +27,9 @@ use crate::{ListenConfig, Probes, Settings};
 
 /// Heads larger than this are refused.
 const HEAD: usize = 64 * 1024;
+
+/// How long a small body that nobody needs may still take to arrive before its sender is told so.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// Bodies that nobody needs are read up to this size, so that the connection can be used again.
 const SMALL: usize = 64 * 1024;
@@ -52,20 +56,23 @@ pub(crate) struct Api(pub(crate) Arc<Shared>);
 pub(crate) struct Passing {
     /// Held to the very end, so that a drain waits until the last byte is out.
     _in_flight: InFlight,
+    /// Goes with the connection.
+    refused: Option<Refused>,
 }
 
-/// Goes with a connection from request to request, so that its next head may take longer to come.
-struct Reused;
+/// Goes with a connection from request to request: its next head may take longer to come, and who was turned away on
+/// it may have to wait.
+pub(crate) struct Reused(pub(crate) Option<Refused>);
 
-/// Set once the head of a connection's request has been read.
-pub(crate) struct HeadRead(pub(crate) Arc<AtomicBool>);
+/// Set once the head of a connection's request has been read; beside it what the connection carried.
+pub(crate) struct HeadRead(pub(crate) Arc<AtomicBool>, pub(crate) Option<Refused>);
 
 #[async_trait]
 impl ProxyHttp for Api {
     type CTX = Passing;
 
     fn new_ctx(&self) -> Passing {
-        Passing { _in_flight: self.0.drain.enter() }
+        Passing { _in_flight: self.0.drain.enter(), refused: None }
     }
 
     // The default would look for compression with every answer.
@@ -75,20 +82,22 @@ impl ProxyHttp for Api {
         Err(Error::explain(ErrorType::InternalError, "the gateway answers by itself"))
     }
 
-    fn on_connection_reuse(&self, _: &mut Session, _: &mut Passing, carried: Box<dyn Any + Send + Sync>) {
+    fn on_connection_reuse(&self, _: &mut Session, passing: &mut Passing, carried: Box<dyn Any + Send + Sync>) {
         if let Ok(head) = carried.downcast::<HeadRead>() {
             head.0.store(true, Ordering::Release);
+            passing.refused = head.1;
         }
     }
 
-    fn persist_connection_context(&self, _: &Session, _: &Passing) -> Option<Box<dyn Any + Send + Sync>> {
-        Some(Box::new(Reused))
+    fn persist_connection_context(&self, _: &Session, passing: &Passing) -> Option<Box<dyn Any + Send + Sync>> {
+        Some(Box::new(Reused(passing.refused)))
     }
 
-    async fn request_filter(&self, session: &mut Session, _: &mut Passing) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, passing: &mut Passing) -> Result<bool> {
         let session = &mut *session.downstream_session;
         let mut asked = Asked::now(&session.req_header().headers, self.0.settings.now());
         self.0.prepare(session, &asked.settings.listen);
+        asked.refused = passing.refused.take();
         match self.0.answer(session, &mut asked).await {
             Ok(status) => self.0.metrics.answered(asked.label, status),
             Err(error) => {
@@ -96,6 +105,7 @@ impl ProxyHttp for Api {
                 return Err(error);
             }
         }
+        passing.refused = asked.refused;
         Ok(true)
     }
 
@@ -167,9 +177,18 @@ impl Shared {
         }
     }
 
-    async fn chat(&self, session: &mut ServerSession, asked: &Asked) -> Result<u16> {
-        let within = asked.settings.listen.body_timeout;
-        let body = match body::read(session, asked.settings.limits.body_bytes, within).await {
+    async fn chat(&self, session: &mut ServerSession, asked: &mut Asked) -> Result<u16> {
+        let (limit, within) = (asked.settings.limits.body_bytes, asked.settings.listen.body_timeout);
+        let declared = match body::declared(session, limit) {
+            Ok(declared) => declared,
+            Err(unread) => return self.unread(session, asked, unread).await,
+        };
+        // Held until the last byte of the answer is out.
+        let place = match self.enter(&credential(&session.req_header().headers), asked, declared).await {
+            Ok(place) => place,
+            Err(rejection) => return self.shed(session, asked, rejection).await,
+        };
+        let body = match body::read(session, (limit, declared), within, &place).await {
             Ok(body) => body,
             Err(unread) => return self.unread(session, asked, unread).await,
         };
@@ -179,7 +198,7 @@ impl Shared {
             return reject(session, asked, &rejection, None, None).await;
         }
         let prompt = parse(session, asked, body);
-        let incoming = asked.incoming(session, prompt);
+        let incoming = asked.incoming(session, place.clone(), prompt);
         let mut reply = self.serve.serve(incoming);
         // Leaving this select by the second way drops the reply, which cancels the request in the engine.
         let reply = tokio::select! {
@@ -192,6 +211,30 @@ impl Shared {
             // The task of the request has died.
             Err(_) => reject(session, asked, &errors::internal(), None, None).await,
         }
+    }
+
+    /// Asks for a place, once the client has waited as long as it was told to.
+    async fn enter(&self, who: &Credential, asked: &mut Asked, bytes: usize) -> Result<Arc<Place>, Rejection> {
+        if let Some(left) = asked.refused.take().and_then(|refused| refused.left(who)) {
+            tokio::time::sleep(left).await;
+        }
+        self.serve.enter(who, asked.at_ms, bytes).await
+    }
+
+    /// Turns a prompt away before its body has been read, or when its body finds no room.
+    async fn shed(&self, session: &mut ServerSession, asked: &mut Asked, rejection: Rejection) -> Result<u16> {
+        let wait = rejection.retry_after.unwrap_or_default();
+        asked.refused = Some(Refused::new(&credential(&session.req_header().headers), wait));
+        // A small body is here already, as a rule; once it is taken in, the connection can be used again.
+        let taken_in = body::discard(session, SMALL, GRACE).await;
+        if !taken_in {
+            session.set_keepalive(None);
+        }
+        let status = reject(session, asked, &rejection, None, None).await?;
+        if !taken_in {
+            body::discard(session, TOO_LARGE, asked.settings.listen.body_timeout).await;
+        }
+        Ok(status)
     }
 
     async fn reply(&self, session: &mut ServerSession, asked: &Asked, reply: Reply) -> Result<u16> {
@@ -208,9 +251,10 @@ impl Shared {
         }
     }
 
-    async fn unread(&self, session: &mut ServerSession, asked: &Asked, unread: Unread) -> Result<u16> {
+    async fn unread(&self, session: &mut ServerSession, asked: &mut Asked, unread: Unread) -> Result<u16> {
         let rejection = match unread {
             Unread::Gone(error) => return Err(error),
+            Unread::Shed(shed) => return self.shed(session, asked, shed.into()).await,
             Unread::TooLarge => {
                 let limit = asked.settings.limits.body_bytes;
                 Rejection::new(Kind::BodyTooLarge, format!("the body is larger than {limit} bytes"))

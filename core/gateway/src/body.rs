@@ -1,5 +1,7 @@
+use std::sync::Arc;
 use std::time::Duration;
 
+use btvep_engine::{COPIES, Place, Shed};
 use bytes::{Bytes, BytesMut};
 use http::{Version, header};
 use pingora::protocols::http::ServerSession;
@@ -10,6 +12,8 @@ use pingora::{Error, ErrorType};
 pub(crate) enum Unread {
     /// It is larger than allowed.
     TooLarge,
+    /// The server has no memory left for it.
+    Shed(Shed),
     /// It did not arrive in time.
     Late,
     /// Its framing is broken.
@@ -18,41 +22,60 @@ pub(crate) enum Unread {
     Gone(Box<Error>),
 }
 
-/// Reads a body of at most `limit` bytes.
-pub(crate) async fn read(session: &mut ServerSession, limit: usize, within: Duration) -> Result<Bytes, Unread> {
-    let declared = declared_length(session);
-    if declared.is_some_and(|length| length > limit) {
-        return Err(Unread::TooLarge);
+/// Returns the length that a body says it has, 0 when it does not say.
+pub(crate) fn declared(session: &ServerSession, limit: usize) -> Result<usize, Unread> {
+    match declared_length(session) {
+        Some(length) if length > limit => Err(Unread::TooLarge),
+        length => Ok(length.unwrap_or_default()),
     }
+}
+
+/// Reads a body of at most `limit` bytes; `place` has room for the `declared` ones.
+pub(crate) async fn read(
+    session: &mut ServerSession,
+    (limit, declared): (usize, usize),
+    within: Duration,
+    place: &Arc<Place>,
+) -> Result<Bytes, Unread> {
     if expects_continue(session) {
         // To Pingora any answer before the end of the body is a reason to close; this one is not.
         let keep_alive = session.get_keepalive();
         session.write_continue_response().await.map_err(Unread::Gone)?;
         session.set_keepalive(keep_alive);
     }
-    match tokio::time::timeout(within, collect(session, limit, declared.unwrap_or_default())).await {
+    match tokio::time::timeout(within, collect(session, limit, declared, place)).await {
         Ok(read) => read,
         Err(_) => Err(Unread::Late),
     }
 }
 
-async fn collect(session: &mut ServerSession, limit: usize, declared: usize) -> Result<Bytes, Unread> {
+async fn collect(
+    session: &mut ServerSession,
+    limit: usize,
+    declared: usize,
+    place: &Arc<Place>,
+) -> Result<Bytes, Unread> {
+    let mut memory = place.account();
+    let mut count = |seen: usize| match seen {
+        seen if seen > limit => Err(Unread::TooLarge),
+        seen => memory.grow_to(COPIES * seen.saturating_sub(declared)).map_err(Unread::Shed),
+    };
     let Some(first) = next(session).await? else { return Ok(Bytes::new()) };
-    if first.len() > limit {
-        return Err(Unread::TooLarge);
-    }
+    count(first.len())?;
     // Most bodies come in one piece, which then is passed on as it is.
-    let Some(second) = next(session).await? else { return Ok(first) };
+    let Some(second) = next(session).await? else {
+        memory.keep();
+        return Ok(first);
+    };
     let mut whole = BytesMut::with_capacity(declared.max(first.len() + second.len()));
     whole.extend_from_slice(&first);
     let mut piece = Some(second);
     while let Some(bytes) = piece {
-        if whole.len() + bytes.len() > limit {
-            return Err(Unread::TooLarge);
-        }
+        count(whole.len() + bytes.len())?;
         whole.extend_from_slice(&bytes);
         piece = next(session).await?;
     }
+    memory.keep();
     Ok(whole.freeze())
 }
 

@@ -10,7 +10,7 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
 use crate::ListenConfig;
-use crate::api::{Api, HeadRead, Shared};
+use crate::api::{Api, HeadRead, Reused, Shared};
 
 /// Pingora's proxy with a deadline for the head of each request.
 ///
@@ -53,10 +53,11 @@ impl HttpServerApp for Front {
         }
         let settings = self.shared.settings.now();
         let listen = &settings.listen;
-        let reused = session.take_connection_user_context().is_some();
+        let carried = session.take_connection_user_context().and_then(|carried| carried.downcast::<Reused>().ok());
+        let (reused, turned_away) = (carried.is_some(), carried.and_then(|carried| carried.0));
         let within = if reused { listen.keep_alive + listen.head_timeout } else { listen.head_timeout };
         let read = Arc::new(AtomicBool::new(false));
-        session.set_connection_user_context(Some(Box::new(HeadRead(read.clone()))));
+        session.set_connection_user_context(Some(Box::new(HeadRead(read.clone(), turned_away))));
         let next = tokio::select! {
             biased;
             next = self.proxy.process_new_http(session, shutdown) => next,

@@ -13,6 +13,7 @@ use prometheus::Registry;
 use crate::admin::Admin;
 use crate::api::{Api, Shared};
 use crate::bind::{Bound, bind};
+use crate::door::Door;
 use crate::front::Front;
 use crate::metrics::Metrics;
 use crate::shutdown::{Drain, Hook, Watch};
@@ -173,7 +174,8 @@ impl Gateway {
             let socket = self.public.try_clone().map_err(refuse)?;
             let tls = self.certificate.as_ref().map(Certificate::settings).transpose()?;
             let front = Front::new(proxy.clone(), self.shared.clone(), &self.listen);
-            server.add_service(Bound::new(format!("api-{nth}"), front, socket, tls).threads(each));
+            let door = Door::new(front, self.shared.clone());
+            server.add_service(Bound::new(format!("api-{nth}"), door, socket, tls).threads(each));
         }
         server.add_service(Bound::new("admin".to_owned(), Admin(self.shared), self.admin, None).threads(1));
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! `request` reads what a request says of itself, `body` its body, `answer` and `stream` write what the engine
 //! replies, `errors` what is refused. `api` is the public listener, where these meet; `admin` the second one;
-//! `front` guards the head of a request; `shutdown` drains. `gateway` puts them together.
+//! `door` counts connections, `front` guards the head of a request; `shutdown` drains. `gateway` puts them together.
 //!
 //! What Pingora refuses while it parses a head (broken HTTP, more than 256 headers, a head over 1 MiB) is its own
 //! bare 400, which no callback sees. On the first request of a connection it is counted, together with connections
@@ -16,11 +16,13 @@ mod answer;
 mod api;
 mod bind;
 mod body;
+mod door;
 mod errors;
 mod front;
 mod gateway;
 mod listen;
 mod metrics;
+mod refused;
 mod request;
 mod settings;
 mod shutdown;

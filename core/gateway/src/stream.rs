@@ -93,7 +93,7 @@ fn gather(
     let mut next = Some(event);
     while let Some(event) = next {
         match event {
-            Some(StreamEvent::Delta(delta)) => {
+            Some(StreamEvent::Delta(delta, _memory)) => {
                 fragment = true;
                 if let Some(chunks) = chunks {
                     chunks.delta(&delta, out);

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use btvep_engine::{Reply, StreamEvent};
+use btvep_engine::{Reply, StreamEvent, Taken};
 use btvep_gateway::{Certificate, TlsConfig};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -81,7 +81,7 @@ async fn a_stream_over_http2_is_unbuffered_and_can_be_left() {
     let (_sender, mut response) = soon(asking).await.unwrap();
     assert_eq!(response.headers().get("transfer-encoding"), None);
     for text in ["a", "b"] {
-        events.send(StreamEvent::Delta(token(text))).await.unwrap();
+        events.send(StreamEvent::Delta(token(text), Taken::default())).await.unwrap();
         let frame = soon(response.frame()).await.unwrap().unwrap().into_data().unwrap();
         assert!(std::str::from_utf8(&frame).unwrap().contains(&format!("\"content\":\"{text}\"")));
     }

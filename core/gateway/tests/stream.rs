@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use btvep_domain::{Kind, Rejection, Usage};
-use btvep_engine::{Incoming, Reply, StreamEvent};
+use btvep_engine::{Incoming, Reply, StreamEvent, Taken};
 use serde_json::Value;
 use support::{Client, Running, attribution, chat, prompt, soon, stream_prompt, token};
 use tokio::sync::mpsc;
@@ -40,7 +40,7 @@ impl Fed {
     }
 
     async fn say(&self, text: &str) {
-        soon(self.events.send(StreamEvent::Delta(token(text)))).await.unwrap();
+        soon(self.events.send(StreamEvent::Delta(token(text), Taken::default()))).await.unwrap();
     }
 
     async fn end(&self, usage: Option<Usage>) {
@@ -160,7 +160,7 @@ async fn a_client_that_takes_nothing_is_cut_off() {
     let fed = Fed::begin(&mut gateway, &mut client, false).await;
     let large = "x".repeat(1 << 20);
     // More than all buffers on the way can hold.
-    let feeding = async { while fed.events.send(StreamEvent::Delta(token(&large))).await.is_ok() {} };
+    let feeding = async { while fed.events.send(StreamEvent::Delta(token(&large), Taken::default())).await.is_ok() {} };
     soon(feeding).await;
     gateway.metric_becomes("btvep_gateway_clients_stalled_total", 1).await;
     drop(client);
@@ -176,7 +176,7 @@ async fn old_http_gets_its_stream_until_the_connection_closes() {
     let left = Arc::new(AtomicBool::new(false));
     let stream = Reply::Stream { events: receiver, attribution: attribution(&incoming), include_usage: false, left };
     reply.send(stream).unwrap();
-    events.send(StreamEvent::Delta(token("old"))).await.unwrap();
+    events.send(StreamEvent::Delta(token("old"), Taken::default())).await.unwrap();
     events.send(StreamEvent::End { attribution: attribution(&incoming), usage: None }).await.unwrap();
     assert_eq!(client.head().await.header("transfer-encoding"), None);
     let mut rest = String::new();

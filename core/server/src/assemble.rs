@@ -57,6 +57,7 @@ pub(crate) fn build(loaded: &Loaded, parts: &mut Parts) -> Result<Built, LoadErr
         upstreams,
         keys,
         accounts,
+        overload: config.overload,
         max_miners: config.pipeline.max_miners,
         kill_list: Arc::new(kill_list(config)),
     };

@@ -19,7 +19,7 @@ use super::errand::Errand;
 use super::lane::Lane;
 use super::peers::Peer;
 use super::reading::Reading;
-use super::record::{Identity, Record};
+use super::record::{Identity, Record, no_room};
 use super::stamp;
 use crate::kill_list::{Sentence, Suspect};
 
@@ -168,7 +168,8 @@ impl Attempt {
     async fn send_once(&mut self, peer: &Peer, reading: u8, fresh: bool) -> Result<(), Setback> {
         let (decoder, body) = self.exchange(peer, reading, fresh).await?;
         let choices = self.errand.common.prompt.n;
-        let answer = self.answer.insert(Reading::new(body, decoder, self.errand.common.answer_bytes(), choices));
+        let room = (self.errand.common.answer_bytes(), self.errand.common.place.account());
+        let answer = self.answer.insert(Reading::new(body, decoder, room, choices));
         let streamed = self.errand.common.streamed;
         while !answer.has_substance() {
             let alarm = if streamed { self.clock.first_token(self.sent) } else { self.clock.total(self.sent) };
@@ -189,6 +190,8 @@ impl Attempt {
         let lane = self.lane.as_ref().map_or_else(stamp::no_lane, |lane| Arc::clone(lane.uuid()));
         let stamp = stamp::fresh(self.errand.common.nonces(), lane).map_err(|error| not_encoded(&error))?;
         let encoded = protocol.encode(&call, &stamp).map_err(|error| not_encoded(&error))?;
+        // Counted until the miner has it all, which its answer's head shows.
+        let _sending = self.errand.common.place.take(encoded.body.len()).map_err(no_room)?;
         let (request, path) = request(peer, encoded)?;
         let tls = peer.base.as_ref().is_some_and(|(scheme, _)| *scheme == Scheme::HTTPS);
         let means = Means { connect: self.clock.connect(), tls, reuse: !fresh };

@@ -1,6 +1,10 @@
+use std::sync::Arc;
+
 use btvep_domain::{Answer, Choice, Delta, FailureKind, MinerFailure, Usage};
 
 use super::attempt::Attempt;
+use super::record::no_room;
+use crate::{COPIES, Place};
 
 /// What one miner gave, whole.
 #[derive(Debug)]
@@ -16,14 +20,21 @@ impl From<Collected> for Answer {
 }
 
 /// Reads an attempt to its end; the record has the failure.
-pub(super) async fn collect(mut attempt: Attempt) -> Option<Collected> {
+pub(super) async fn collect(mut attempt: Attempt, place: &Arc<Place>) -> Option<Collected> {
     attempt.start().await.ok()?;
+    let mut memory = place.account();
     let identity = attempt.identity();
     let (uid, hotkey) = (identity.uid, identity.hotkey);
     let mut drafts: Vec<Delta> = Vec::with_capacity(1);
     while let Some(next) = attempt.next().await {
         match next {
-            Ok(delta) => add(&mut drafts, delta),
+            Ok(delta) => match memory.grow(COPIES * delta.bytes()) {
+                Ok(()) => add(&mut drafts, delta),
+                Err(shed) => {
+                    attempt.record().fail(no_room(shed));
+                    return None;
+                }
+            },
             Err(failure) => {
                 attempt.record().fail(failure);
                 return None;
@@ -36,6 +47,7 @@ pub(super) async fn collect(mut attempt: Attempt) -> Option<Collected> {
         return None;
     }
     drafts.sort_by_key(|draft| draft.choice);
+    memory.keep();
     let usage = attempt.usage();
     let response_ms = attempt.record().succeed();
     let choice = |whole: Delta| Choice {

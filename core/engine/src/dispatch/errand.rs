@@ -12,6 +12,7 @@ use super::metrics::Metrics;
 use super::peers::{self, Column, Peer};
 use super::record::{Identity, Record};
 use super::{Dispatcher, Job, Party, address};
+use crate::Place;
 use crate::kill_list::Kills;
 
 /// What all attempts of one job have in common.
@@ -24,6 +25,7 @@ pub(super) struct Common {
     pub(super) party: Arc<peers::Party>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) kills: Arc<Kills>,
+    pub(super) place: Arc<Place>,
     side: Party,
     log: Arc<AttemptLog>,
     client: Option<Alarm>,
@@ -61,6 +63,7 @@ impl Errands {
             party,
             metrics: Arc::clone(metrics),
             kills: Arc::clone(kills),
+            place: Arc::clone(&job.place),
             side: job.party.clone(),
             log: Arc::clone(&job.attempts),
             client: job.timeout.map(|timeout| Alarm::after(now, timeout)),

@@ -4,7 +4,7 @@ use btvep_domain::{AttemptOutcome, FailureKind};
 use prometheus::proto::{Counter, LabelPair, Metric, MetricFamily, MetricType};
 
 /// Every kind of failure, so that its counter is there before the first.
-const KINDS: [FailureKind; 12] = [
+const KINDS: [FailureKind; 13] = [
     FailureKind::Unreachable,
     FailureKind::Timeout,
     FailureKind::Disconnected,
@@ -17,6 +17,7 @@ const KINDS: [FailureKind; 12] = [
     FailureKind::Unavailable,
     FailureKind::NotEncoded,
     FailureKind::Banned,
+    FailureKind::NoRoom,
 ];
 
 /// Counters of attempts and retries: closed sets, never a uid.

@@ -41,7 +41,7 @@ pub use plan::validate;
 pub use stream::MinerStream;
 
 use crate::kill_list::Kills;
-use crate::{KillList, Subnet, Upstream};
+use crate::{KillList, Place, Subnet, Upstream};
 
 /// Which addresses of miners are called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub struct Job {
     pub timeout: Option<Duration>,
     /// Takes the record of every attempt.
     pub attempts: Arc<AttemptLog>,
+    /// Where the memory of prompts and answers is counted.
+    pub place: Arc<Place>,
 }
 
 /// Nobody answered; each attempt's reason stands in [`Job::attempts`].
@@ -123,7 +125,7 @@ impl Dispatcher {
     /// No miner answered.
     pub async fn whole(&self, job: &Job) -> Result<Answer, Failed> {
         let errands = Errands::new(job, self, false);
-        let ask = |errand| collect(Attempt::new(errand));
+        let ask = |errand| collect(Attempt::new(errand), &job.place);
         let won = if let Some(errand) = errands.to_upstream() {
             ask(errand).await.map(Answer::from)
         } else {

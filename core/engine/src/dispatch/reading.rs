@@ -6,6 +6,8 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use super::alarm::Alarm;
+use super::record::no_room;
+use crate::Taken;
 
 /// How long the end of a body may lag behind the protocol's own end.
 const TAIL_PATIENCE: Duration = Duration::from_secs(1);
@@ -21,6 +23,8 @@ pub(super) struct Reading {
     /// Bytes still taken.
     room: usize,
     limit: usize,
+    /// Memory of what has been read and not been passed on.
+    memory: Taken,
     /// Choices wanted; what a miner gives beyond is not looked at.
     choices: u32,
     /// Decoded; those before `taken` are gone.
@@ -30,12 +34,18 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn new(body: Incoming, decoder: Box<dyn Decoder>, limit: usize, choices: u32) -> Self {
+    pub(super) fn new(
+        body: Incoming,
+        decoder: Box<dyn Decoder>,
+        (limit, memory): (usize, Taken),
+        choices: u32,
+    ) -> Self {
         Self {
             body: Some(body),
             decoder,
             room: limit,
             limit,
+            memory,
             choices: choices.max(1),
             deltas: Vec::new(),
             taken: 0,
@@ -61,9 +71,10 @@ impl Reading {
         let delta = self.deltas.get_mut(self.taken).map(std::mem::take);
         if delta.is_some() {
             self.taken += 1;
-        } else {
+        } else if self.taken > 0 {
             self.deltas.clear();
             self.taken = 0;
+            self.memory.clear();
         }
         delta
     }
@@ -99,6 +110,7 @@ impl Reading {
         self.room = self.room.checked_sub(data.len()).ok_or_else(|| {
             MinerFailure::new(FailureKind::TooLarge, format!("the answer is larger than {} bytes", self.limit))
         })?;
+        self.memory.grow(data.len()).map_err(no_room)?;
         self.decoder.push(data, &mut self.deltas)
     }
 

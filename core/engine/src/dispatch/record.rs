@@ -1,13 +1,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use btvep_domain::{AttemptOutcome, AttemptReport, Hotkey, MinerFailure, Uid};
+use btvep_domain::{AttemptOutcome, AttemptReport, FailureKind, Flaw, Hotkey, MinerFailure, Uid};
 use tokio::time::Instant;
 
 use super::health::Entry;
 use super::log::AttemptLog;
 use super::metrics::Metrics;
 use super::peers::Peer;
+use crate::Shed;
 
 /// Who is asked.
 #[derive(Clone, Debug)]
@@ -106,6 +107,11 @@ impl Drop for Record {
     fn drop(&mut self) {
         self.end(AttemptOutcome::Cancelled);
     }
+}
+
+/// The server has no memory left for an answer: not the miner's fault.
+pub(super) fn no_room(shed: Shed) -> MinerFailure {
+    MinerFailure { kind: FailureKind::NoRoom, flaw: Flaw::Busy, message: shed.to_string() }
 }
 
 /// A miner's own words may repeat the prompt, which no log of ours does.

@@ -10,8 +10,8 @@ use btvep_domain::{
 
 use super::explain::{self, Choice};
 use super::standing::Standing;
-use crate::Service;
 use crate::dispatch::{AttemptLog, Dispatcher, Job, Party, validate};
+use crate::{Place, Service};
 
 /// An admitted request, ready for dispatch.
 pub(super) struct Admitted {
@@ -101,7 +101,7 @@ pub(super) fn accepts(planned: &Planned, model: &Model, prompt: &Prompt) -> Resu
 pub(super) async fn admit(
     service: &Service,
     exchange: &mut Exchange,
-    (model, prompt): (&Arc<Model>, &Arc<Prompt>),
+    (model, prompt, place): (&Arc<Model>, &Arc<Prompt>, &Arc<Place>),
     planned: Planned,
 ) -> Result<(Job, Option<Box<dyn Hold>>), Rejection> {
     let miners = u32::try_from(planned.plan.miners().max(1)).unwrap_or(u32::MAX);
@@ -123,6 +123,7 @@ pub(super) async fn admit(
         stream: prompt.stream,
         timeout: exchange.timeout,
         attempts: AttemptLog::new(),
+        place: Arc::clone(place),
     };
     Ok((job, hold))
 }

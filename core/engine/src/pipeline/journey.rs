@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use btvep_domain::{Closing, Ending, Exchange, Filter, Hold, Kind, Model, Prompt, Rejection, Selection, Until};
+use btvep_domain::{
+    AttemptReport, Closing, Ending, Exchange, Filter, Hold, Kind, Model, Prompt, Rejection, Selection, Until,
+};
 use tokio::sync::oneshot;
 
 use super::admit::{self, Admitted};
@@ -14,7 +16,7 @@ use super::standing::Standing;
 use super::way_in;
 use super::way_out::WayOut;
 use crate::dispatch::{AttemptLog, Dispatcher, Job, Party};
-use crate::{Attribution, Incoming, Reply, Service};
+use crate::{Attribution, Incoming, Place, Reply, Service, Shed};
 
 /// A request on its way, with everything that was current when it arrived.
 pub(super) struct Journey {
@@ -26,6 +28,8 @@ pub(super) struct Journey {
     pub(super) watchers: Vec<Arc<dyn Filter>>,
     /// Whether a filter wants the answer's text at the end.
     pub(super) keep_texts: bool,
+    /// Held until the task has ended.
+    pub(super) place: Arc<Place>,
 }
 
 /// Why a request ends without an answer.
@@ -52,7 +56,7 @@ impl Journey {
             config: Some(Arc::clone(&service.config)),
             ..Attribution::default()
         };
-        let arrived = incoming.received_at;
+        let (arrived, place) = (incoming.received_at, Arc::clone(&incoming.place));
         let mut exchange = exchange(incoming, received_at, &service.config);
         if exchange.explain || service.filters.iter().any(|filter| filter.needs().explanation) {
             explain::open(&mut exchange);
@@ -61,7 +65,7 @@ impl Journey {
         let watchers =
             service.filters.iter().filter(|filter| filter.needs().answer).map(Arc::clone).collect::<Vec<_>>();
         let keep_texts = !watchers.is_empty();
-        Self { service, dispatcher, way_out, attribution, watchers, keep_texts }
+        Self { service, dispatcher, way_out, attribution, watchers, keep_texts, place }
     }
 
     /// Takes the request to its end; `reply` is closed when the client leaves.
@@ -140,7 +144,7 @@ impl Journey {
             self.attribution.metagraph_age_ms = Some(exchange.received_at_ms - snapshot.metagraph.read_at_ms);
         }
         admit::accepts(&planned, &model, prompt)?;
-        let admitted = admit::admit(service, exchange, (&model, prompt), planned).await;
+        let admitted = admit::admit(service, exchange, (&model, prompt, &self.place), planned).await;
         self.attribution.rate = exchange.rate;
         admitted
     }
@@ -203,7 +207,10 @@ fn may_ask_why(exchange: &Exchange) -> Result<(), Rejection> {
 }
 
 /// Returns the rejection of a request whose miners all failed.
-pub(super) fn all_failed(attempts: &[btvep_domain::AttemptReport]) -> Rejection {
+pub(super) fn all_failed(attempts: &[AttemptReport]) -> Rejection {
+    if attempts.iter().any(AttemptReport::had_no_room) {
+        return Shed::Bytes.into();
+    }
     let mut rejection = Rejection::new(Kind::AllMinersFailed, "all miner responses have failed");
     rejection.attempts = attempts.to_vec();
     rejection

@@ -1,4 +1,8 @@
+use std::sync::Arc;
+
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
+
+use crate::Load;
 
 /// What the pipeline counts; labels come from closed sets.
 #[derive(Debug)]
@@ -7,6 +11,7 @@ pub struct EngineMetrics {
     seconds: Histogram,
     first_token: Histogram,
     in_flight: IntGauge,
+    load: Arc<Load>,
 }
 
 /// From half a millisecond to two minutes.
@@ -30,12 +35,17 @@ impl EngineMetrics {
             seconds: histogram("btvep_request_seconds", "From receiving a request to its end.")?,
             first_token: histogram("btvep_first_token_seconds", "From receiving a request to its first token.")?,
             in_flight: IntGauge::new("btvep_requests_in_flight", "Requests that have not ended.")?,
+            load: Load::new(registry)?,
         };
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.seconds.clone()))?;
         registry.register(Box::new(metrics.first_token.clone()))?;
         registry.register(Box::new(metrics.in_flight.clone()))?;
         Ok(metrics)
+    }
+
+    pub(super) const fn load(&self) -> &Arc<Load> {
+        &self.load
     }
 
     pub(super) fn begun(&self) {

@@ -24,7 +24,7 @@ use btvep_domain::{Credential, Rejection};
 use tokio::sync::oneshot;
 
 use crate::dispatch::Dispatcher;
-use crate::{Incoming, Reply, Serve, Service};
+use crate::{COPIES, Connection, Incoming, Load, Place, Reply, Serve, Service};
 use journey::Journey;
 pub use metrics::EngineMetrics;
 
@@ -51,6 +51,11 @@ impl Engine {
         let kill_list = Arc::clone(&service.kill_list);
         self.service.store(Arc::new(service));
         self.dispatcher.kill(kill_list);
+    }
+
+    /// Returns what counts the requests in flight.
+    pub fn load(&self) -> &Load {
+        self.metrics.load()
     }
 
     /// Returns the service that new requests get.
@@ -82,6 +87,28 @@ impl Drop for InFlight {
 }
 
 impl Serve for Engine {
+    fn enter<'a>(
+        &'a self,
+        credential: &'a Credential,
+        now_ms: i64,
+        bytes: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<Arc<Place>, Rejection>> + Send + 'a>> {
+        let service = self.service();
+        Box::pin(async move {
+            // Who cannot be told who he is counts as a stranger; `auth` will say why.
+            let key = match credential.presented() {
+                Ok(presented) => service.keys.authenticate(presented, now_ms.div_euclid(1000)).await.ok(),
+                Err(_) => None,
+            };
+            let bytes = bytes.saturating_mul(COPIES);
+            Ok(self.metrics.load().enter(key.map(|key| key.id), bytes, &service.overload)?)
+        })
+    }
+
+    fn connect(&self, most: usize) -> Option<Connection> {
+        self.load().connect(self.service.load().overload.connections.min(most))
+    }
+
     fn serve(&self, incoming: Incoming) -> oneshot::Receiver<Reply> {
         let (reply, pending) = oneshot::channel();
         let here = InFlight::enter(&self.in_flight);

@@ -143,7 +143,8 @@ impl Journey {
                 text.push_str(&delta.content);
             }
         }
-        outlet.events.send(StreamEvent::Delta(delta)).await.map_err(|_| Over::ClientGone)
+        let memory = self.place.take(delta.bytes()).map_err(|shed| Over::Stopped(shed.into()))?;
+        outlet.events.send(StreamEvent::Delta(delta, memory)).await.map_err(|_| Over::ClientGone)
     }
 
     async fn close(&mut self, hold: Option<Box<dyn Hold>>, choices: u32) -> Result<Option<Closed>, StoreError> {

@@ -10,7 +10,7 @@ use super::admit::Admitted;
 use super::explain;
 use super::journey::{Journey, Stop, all_failed};
 use crate::dispatch::Job;
-use crate::{Attribution, Reply, StreamEvent};
+use crate::{Attribution, Reply, StreamEvent, Taken};
 
 impl Journey {
     /// Asks the miners, closes the account and answers; a client that wanted a stream gets the whole as one.
@@ -114,7 +114,7 @@ impl Journey {
                 logprobs: choice.logprobs,
                 finish_reason: Some(choice.finish_reason),
             };
-            if send.send(StreamEvent::Delta(delta)).await.is_err() {
+            if send.send(StreamEvent::Delta(delta, Taken::default())).await.is_err() {
                 return;
             }
         }

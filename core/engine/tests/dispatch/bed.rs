@@ -9,8 +9,8 @@ use btvep_domain::{
     AttemptOutcome, AttemptReport, Call, Deadlines, Decoder, Delta, EncodeError, Encoded, FailureKind, Flaw, Metagraph,
     MinerFailure, MinerProtocol, NetUid, Neuron, Plan, Prompt, Snapshot, Stamp, Uid, Until,
 };
-use btvep_engine::Subnet;
 use btvep_engine::dispatch::{AddressPolicy, AttemptLog, Dispatcher, Job, Party};
+use btvep_engine::{Load, OverloadConfig, Subnet};
 use btvep_protocol::nonce::NonceSource;
 use btvep_testkit::{FixedMetagraph, neuron, prompt};
 use bytes::Bytes;
@@ -327,6 +327,7 @@ pub(crate) struct Bed {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) subnet: Subnet,
     pub(crate) metagraph: Arc<Metagraph>,
+    pub(crate) load: Arc<Load>,
 }
 
 impl Bed {
@@ -351,7 +352,8 @@ impl Bed {
             answer_bytes: 1_000,
             max_age: None,
         };
-        Self { dispatcher: Dispatcher::new(), subnet, metagraph }
+        let load = Load::new(&prometheus::Registry::new()).unwrap();
+        Self { dispatcher: Dispatcher::new(), subnet, metagraph, load }
     }
 
     pub(crate) fn of(miners: &[&Miner]) -> Self {
@@ -381,6 +383,7 @@ impl Bed {
             stream: true,
             timeout: None,
             attempts: AttemptLog::new(),
+            place: self.load.enter(None, 0, &OverloadConfig::default()).unwrap(),
         }
     }
 

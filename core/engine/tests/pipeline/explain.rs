@@ -19,7 +19,7 @@ impl Bed {
             Reply::Whole { attribution, .. } => *attribution.explain.unwrap(),
             Reply::Stream { mut events, .. } => loop {
                 match soon(events.recv()).await.unwrap() {
-                    StreamEvent::Delta(_) => {}
+                    StreamEvent::Delta(..) => {}
                     StreamEvent::End { attribution, .. } => return *attribution.explain.unwrap(),
                     StreamEvent::Failed { rejection, .. } => panic!("{rejection:?}"),
                 }

@@ -57,14 +57,14 @@ async fn streaming() -> (mpsc::UnboundedSender<String>, Scripted) {
 
 async fn begun(pending: oneshot::Receiver<Reply>) -> mpsc::Receiver<StreamEvent> {
     let Reply::Stream { mut events, .. } = soon(pending).await.unwrap() else { panic!("not a stream") };
-    assert!(matches!(soon(events.recv()).await, Some(StreamEvent::Delta(_))));
+    assert!(matches!(soon(events.recv()).await, Some(StreamEvent::Delta(..))));
     events
 }
 
 async fn failed(mut events: mpsc::Receiver<StreamEvent>) -> Rejection {
     loop {
         match soon(events.recv()).await {
-            Some(StreamEvent::Delta(_)) => {}
+            Some(StreamEvent::Delta(..)) => {}
             Some(StreamEvent::Failed { rejection, .. }) => return rejection,
             other => panic!("it does not fail: {other:?}"),
         }
@@ -151,7 +151,7 @@ async fn other_changes_of_a_key_leave_its_requests_alone() {
         let edit = KeyEdit { name: Some(Some(name.to_owned())), ..KeyEdit::default() };
         bed.store.edit(bed.id, edit, 0).await.unwrap();
         miner.send(TOKEN.to_owned()).unwrap();
-        assert!(matches!(soon(events.recv()).await, Some(StreamEvent::Delta(_))));
+        assert!(matches!(soon(events.recv()).await, Some(StreamEvent::Delta(..))));
     }
     bed.revoke(Revocation::Disable).await;
     assert_eq!(failed(events).await.kind, Kind::DisabledKey);
@@ -187,7 +187,7 @@ async fn the_stream_of_a_banned_miner_breaks_as_if_the_miner_had() {
     let mut events = begun(pending).await;
     bed.kill(banned(&[1, 2]));
     miner.send(TOKEN.to_owned()).unwrap();
-    assert!(matches!(soon(events.recv()).await, Some(StreamEvent::Delta(_))), "others are banned");
+    assert!(matches!(soon(events.recv()).await, Some(StreamEvent::Delta(..))), "others are banned");
     bed.kill(banned(&[0]));
     let rejection = failed(events).await;
     assert_eq!(rejection.kind, Kind::AllMinersFailed);

@@ -23,7 +23,9 @@ use btvep_domain::{
     Modality, Model, NetUid, Neuron, NewKey, Outcome, ParameterMode, Rejection, Route, Secret, Surface,
 };
 use btvep_engine::dispatch::{AddressPolicy, Dispatcher};
-use btvep_engine::{Engine, EngineMetrics, Incoming, KillList, Reply, Serve, Service, StreamEvent, Subnet, Upstream};
+use btvep_engine::{
+    Engine, EngineMetrics, Incoming, KillList, OverloadConfig, Reply, Serve, Service, StreamEvent, Subnet, Upstream,
+};
 use btvep_plugins::{Auth, Credits as CreditsFilter};
 use btvep_protocol::nonce::NonceSource;
 use btvep_protocol::openai::OpenAi;
@@ -31,6 +33,7 @@ use btvep_protocol::surface::{LimitsConfig, openai};
 use btvep_state::Memory;
 use btvep_strategies::{DefaultStrategy, TopN, Uids};
 use btvep_testkit::{FixedMetagraph, neuron};
+use futures_util::FutureExt;
 use scripted::{Script, Scripted};
 use tokio::sync::mpsc;
 
@@ -103,6 +106,14 @@ impl Bed {
         Self::of(&[upstream], deed).await
     }
 
+    /// The same, with other caps.
+    async fn under(overload: OverloadConfig, upstream: &Scripted, deed: Deed) -> Self {
+        let bed = Self::new(upstream, deed).await;
+        let service = service(&bed.store, &bed.filters, &bed.addresses, KillList::default());
+        bed.engine.replace(Service { overload, ..service });
+        bed
+    }
+
     /// Serves `s` from several miners, the best first, and `m` from the first of them.
     async fn of(miners: &[&Scripted], deed: Deed) -> Self {
         let store = Arc::new(Memory::new());
@@ -137,6 +148,9 @@ impl Bed {
     }
 
     fn incoming(&self, body: &str) -> Incoming {
+        let credential = Credential::Key(self.secret.clone());
+        let entering = self.engine.enter(&credential, 1_700_000_000_000, body.len());
+        let place = entering.now_or_never().expect("a known key needs no I/O").unwrap();
         Incoming {
             request_id: format!("req_{body:p}_{:?}", Instant::now()).into(),
             received_at_ms: 1_700_000_000_000,
@@ -148,6 +162,7 @@ impl Bed {
             timeout: None,
             client_retry: None,
             explain: false,
+            place,
             prompt: openai::parse(body.to_owned().into(), &LimitsConfig::default()),
         }
     }
@@ -210,6 +225,7 @@ fn service(store: &Arc<Memory>, filters: &[Arc<dyn Filter>], addresses: &[Socket
         mode: ParameterMode::Strict,
         created: 0,
     };
+    let default = DefaultStrategy::new(&btvep_strategies::default::Config::default()).unwrap();
     Service {
         config: "0123456789ab".into(),
         filters: filters.to_vec(),
@@ -218,10 +234,7 @@ fn service(store: &Arc<Memory>, filters: &[Arc<dyn Filter>], addresses: &[Socket
             Arc::new(model("s", Route::Subnet("sn1".into()))),
         ],
         strategies: BTreeMap::from([
-            (
-                "default".into(),
-                Arc::new(DefaultStrategy::new(&btvep_strategies::default::Config::default()).unwrap()) as _,
-            ),
+            ("default".into(), Arc::new(default) as _),
             ("uids".into(), Arc::new(Uids) as _),
             ("top_n".into(), Arc::new(TopN) as _),
         ]),
@@ -229,6 +242,7 @@ fn service(store: &Arc<Memory>, filters: &[Arc<dyn Filter>], addresses: &[Socket
         upstreams: BTreeMap::from([("up".into(), Arc::new(upstream))]),
         keys: Arc::clone(store) as _,
         accounts: Arc::clone(store) as _,
+        overload: OverloadConfig::default(),
         max_miners: 16,
         kill_list: Arc::new(kill_list),
     }
@@ -282,6 +296,34 @@ async fn each_choice_costs_its_price() {
     let Reply::Whole { answer, .. } = soon(bed.ask(&body(r#","n":2"#))).await.unwrap() else { panic!("not whole") };
     assert_eq!(answer.choices.len(), 2);
     assert_eq!(bed.after().await, spent(4));
+}
+
+#[tokio::test]
+async fn an_answer_that_finds_no_memory_is_refused_and_free() {
+    let long = WHOLE.replace("hi", &"hi".repeat(1_000));
+    let upstream = Scripted::start(move |_| Script::Whole(200, long.clone())).await;
+    let overload = OverloadConfig { bytes: 1_000, ..OverloadConfig::default() };
+    let mut bed = Bed::under(overload, &upstream, Deed::Pass).await;
+    let rejection = rejected(soon(bed.ask(&body(""))).await.unwrap());
+    assert_eq!(rejection.kind, Kind::Overloaded);
+    assert!(rejection.retry_after.is_some_and(|wait| wait <= Duration::from_mins(1)));
+    assert_eq!(bed.after().await, spent(0));
+    assert_eq!((bed.engine.load().requests(), bed.engine.load().bytes()), (0, 0));
+}
+
+#[tokio::test]
+async fn what_an_answer_takes_is_counted_until_it_is_written() {
+    let upstream = Scripted::start(always(200, WHOLE)).await;
+    let mut bed = Bed::new(&upstream, Deed::Pass).await;
+    let credential = Credential::Key(bed.secret.clone());
+    // As the gateway does it: one owner here, one in the request's task.
+    let place = bed.engine.enter(&credential, 1_700_000_000_000, 0).await.unwrap();
+    let incoming = Incoming { place: Arc::clone(&place), ..bed.incoming(&body("")) };
+    drop(soon(bed.engine.serve(incoming)).await.unwrap());
+    bed.after().await;
+    assert_eq!((bed.engine.load().requests(), bed.engine.load().bytes()), (1, 2 * "hi".len()));
+    drop(place);
+    assert_eq!((bed.engine.load().requests(), bed.engine.load().bytes()), (0, 0));
 }
 
 #[track_caller]
@@ -358,7 +400,7 @@ async fn a_stream_is_passed_on_as_it_comes_and_charged_before_its_end() {
     let Reply::Stream { mut events, .. } = soon(pending).await.unwrap() else { panic!("not a stream") };
     for _ in 0..3 {
         // The miner sends the next piece only after the client has this one.
-        let StreamEvent::Delta(delta) = soon(events.recv()).await.unwrap() else { panic!("no delta") };
+        let StreamEvent::Delta(delta, _) = soon(events.recv()).await.unwrap() else { panic!("no delta") };
         assert_eq!(delta.content, "tok ");
         miner.send(TOKEN.to_owned()).unwrap();
     }
@@ -366,7 +408,7 @@ async fn a_stream_is_passed_on_as_it_comes_and_charged_before_its_end() {
     drop(miner);
     let charged = loop {
         match soon(events.recv()).await.unwrap() {
-            StreamEvent::Delta(_) => {}
+            StreamEvent::Delta(..) => {}
             StreamEvent::End { attribution, .. } => break attribution.credits_charged,
             StreamEvent::Failed { rejection, .. } => panic!("{rejection:?}"),
         }
@@ -415,7 +457,7 @@ async fn a_stream_that_breaks_after_a_token_is_partial_and_costs_the_choice() {
     drop(miner);
     let last = loop {
         match soon(events.recv()).await.unwrap() {
-            StreamEvent::Delta(_) => {}
+            StreamEvent::Delta(..) => {}
             other => break other,
         }
     };

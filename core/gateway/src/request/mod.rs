@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use btvep_domain::{Kind, Prompt, Rejection, Surface};
-use btvep_engine::{Attribution, Incoming};
+use btvep_engine::{Attribution, Incoming, Place};
 use http::{HeaderMap, header};
 use pingora::protocols::http::ServerSession;
 
 use crate::GatewayConfig;
+use crate::refused::Refused;
 
 pub(crate) use credential::credential;
 pub(crate) use route::{NoRoute, Route};
@@ -35,6 +36,8 @@ pub(crate) struct Asked {
     pub(crate) label: &'static str,
     /// Whether a browser asks, from another site.
     pub(crate) cross_origin: bool,
+    /// Who was turned away last on this connection.
+    pub(crate) refused: Option<Refused>,
     /// What was current when its head was read.
     pub(crate) settings: Arc<GatewayConfig>,
 }
@@ -50,6 +53,7 @@ impl Asked {
             surface: Surface::OpenAi,
             label: "none",
             cross_origin: headers.contains_key(header::ORIGIN),
+            refused: None,
             settings,
         }
     }
@@ -70,7 +74,12 @@ impl Asked {
     }
 
     /// Returns what the engine is given.
-    pub(crate) fn incoming(&self, session: &ServerSession, prompt: Result<Prompt, Rejection>) -> Incoming {
+    pub(crate) fn incoming(
+        &self,
+        session: &ServerSession,
+        place: Arc<Place>,
+        prompt: Result<Prompt, Rejection>,
+    ) -> Incoming {
         let trusted = &self.settings.listen.trusted_proxies;
         let headers = &session.req_header().headers;
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
@@ -90,6 +99,7 @@ impl Asked {
             timeout,
             client_retry: header_text(headers, "x-stainless-retry-count").and_then(|text| text.parse().ok()),
             explain,
+            place,
             prompt,
         }
     }

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use btvep_domain::{Answer, Choice, Credential, Delta, Kind, Rejection};
-use btvep_engine::{Attribution, Incoming, Reply, Serve};
+use btvep_engine::{Attribution, COPIES, Connection, Incoming, Load, OverloadConfig, Place, Reply, Serve};
 use btvep_gateway::{Certificate, Gateway, GatewayConfig, Probes, Settings, Stopper};
 use prometheus::{Registry, TextEncoder};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -31,9 +31,25 @@ pub(crate) type Held = (Incoming, oneshot::Sender<Reply>);
 #[derive(Debug)]
 struct Played {
     held: mpsc::UnboundedSender<Held>,
+    load: Arc<Load>,
+    overload: OverloadConfig,
 }
 
 impl Serve for Played {
+    fn enter<'a>(
+        &'a self,
+        credential: &'a Credential,
+        _: i64,
+        bytes: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<Arc<Place>, Rejection>> + Send + 'a>> {
+        let who = credential.presented().ok().map(|_| "testkey00001".parse().unwrap());
+        Box::pin(async move { Ok(self.load.enter(who, COPIES * bytes, &self.overload)?) })
+    }
+
+    fn connect(&self, most: usize) -> Option<Connection> {
+        self.load.connect(self.overload.connections.min(most))
+    }
+
     fn serve(&self, mut incoming: Incoming) -> oneshot::Receiver<Reply> {
         let (reply, receiver) = oneshot::channel();
         let attribution = attribution(&incoming);
@@ -88,7 +104,8 @@ impl Probes for Always {
 
 /// An engine that nobody plays.
 pub(crate) fn engine() -> Arc<dyn Serve> {
-    Arc::new(Played { held: mpsc::unbounded_channel().0 })
+    let load = Load::new(&Registry::new()).unwrap();
+    Arc::new(Played { held: mpsc::unbounded_channel().0, load, overload: OverloadConfig::default() })
 }
 
 /// A server that is always ready.
@@ -104,11 +121,17 @@ pub(crate) struct Running {
     pub(crate) settings: Settings,
     pub(crate) held: mpsc::UnboundedReceiver<Held>,
     pub(crate) stopper: Stopper,
+    pub(crate) load: Arc<Load>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Running {
     pub(crate) fn start(change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        Self::under(OverloadConfig::default(), change)
+    }
+
+    /// The same before an engine that carries only so much.
+    pub(crate) fn under(overload: OverloadConfig, change: impl FnOnce(&mut GatewayConfig)) -> Self {
         let mut config = GatewayConfig::default();
         config.listen.public.set_port(0);
         config.listen.admin.set_port(0);
@@ -119,7 +142,9 @@ impl Running {
         let (sender, held) = mpsc::unbounded_channel();
         let registry = Registry::new();
         let probes = Arc::new(Always(registry.clone()));
-        let gateway = Gateway::new(config, Arc::new(Played { held: sender }), probes, &registry).unwrap();
+        let load = Load::new(&registry).unwrap();
+        let played = Arc::new(Played { held: sender, load: load.clone(), overload });
+        let gateway = Gateway::new(config, played, probes, &registry).unwrap();
         Self {
             public: gateway.public_address(),
             admin: gateway.admin_address(),
@@ -127,6 +152,7 @@ impl Running {
             settings: gateway.settings(),
             stopper: gateway.stopper(),
             held,
+            load,
             thread: Some(std::thread::spawn(move || gateway.run_until_stopped().unwrap())),
         }
     }

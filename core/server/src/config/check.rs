@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     config.state.validate("state")?;
     config.limits.validate("limits")?;
     config.devnet.iter().try_for_each(|devnet| devnet.validate("devnet"))?;
+    config.overload.validate("overload", config.limits.body_bytes)?;
     config.pipeline.check()?;
     if config.reload.poll < Duration::from_millis(100) {
         return refuse("reload.poll", "must be at least 100ms");

@@ -28,6 +28,7 @@ mod wording;
 use std::path::{Path, PathBuf};
 
 use btvep_devnet::DevnetConfig;
+use btvep_engine::OverloadConfig;
 use btvep_gateway::ListenConfig;
 use btvep_protocol::surface::LimitsConfig;
 use btvep_state::StateConfig;
@@ -67,6 +68,9 @@ pub struct Config {
     /// What one request may ask for. Whatever is larger is refused before anybody is asked.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// What all requests together may take of the server.
+    #[serde(default)]
+    pub overload: OverloadConfig,
     /// Which filters a request passes, in which order.
     #[serde(default)]
     pub pipeline: PipelineConfig,

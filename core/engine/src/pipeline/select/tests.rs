@@ -5,6 +5,7 @@ use btvep_state::Memory;
 use btvep_strategies::{DefaultStrategy, TopN, Uids};
 
 use super::*;
+use crate::OverloadConfig;
 
 fn service() -> Service {
     let model = |id: &str, route: Route, default: Option<&str>| {
@@ -37,6 +38,7 @@ fn service() -> Service {
         upstreams: BTreeMap::new(),
         keys: Arc::clone(&store) as _,
         accounts: store,
+        overload: OverloadConfig::default(),
         max_miners: 8,
         kill_list: Arc::default(),
     }
