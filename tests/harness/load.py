@@ -1,6 +1,9 @@
 """Many requests at the same moment."""
 import asyncio
+import collections
+import contextlib
 import json
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -70,3 +73,50 @@ async def _pooled(address, key, bodies, path, width, extra, seconds):
 def pooled(address, key, bodies, width, path="/v1/chat/completions", headers=(), seconds=120.0):
     """Sends all, `width` in flight at any time; returns results in order."""
     return asyncio.run(_pooled(address, key, bodies, path, width, headers, seconds))
+
+
+class Hammer:
+    """Asks without a pause over so many connections, as `with` lasts; minds no Retry-After. Counts statuses."""
+
+    def __init__(self, address, key, body, width):
+        self.address, self.key, self.body, self.width = address, key, body, width
+        self.statuses = collections.Counter()
+        self.loop = asyncio.new_event_loop()
+
+    def __enter__(self):
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.loop.call_soon_threadsafe(self.all.cancel)
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+
+    def _run(self):
+        async def gathered():
+            await asyncio.gather(*(self._ask() for _ in range(self.width)))
+        self.all = self.loop.create_task(gathered())
+        with contextlib.suppress(asyncio.CancelledError):
+            self.loop.run_until_complete(self.all)
+        self.loop.close()
+
+    async def _ask(self):
+        while True:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                reader, writer = await asyncio.open_connection(*self.address.rsplit(":", 1))
+                try:
+                    await self._converse(reader, writer)
+                finally:
+                    writer.close()
+
+    async def _converse(self, reader, writer):
+        data = json.dumps(self.body).encode()
+        head = (f"POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {self.key}\r\n"
+                f"content-length: {len(data)}\r\n\r\n")
+        while True:
+            writer.write(head.encode() + data)
+            answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
+            length = next(line for line in answer if line.startswith("content-length:"))
+            await reader.readexactly(int(length.split(":")[1]))
+            self.statuses[int(answer[0].split()[1])] += 1

@@ -257,3 +257,24 @@ def failing(percent, then=Call.echo):
             return await fail(call)
         await then(call)
     return script
+
+
+class Gate:
+    """Holds prompts back until the test opens it, or their client leaves; then they are echoed."""
+
+    def __init__(self, stage):
+        self.loop, self.opened = stage.loop, asyncio.Event()
+
+    def open(self):
+        self.loop.call_soon_threadsafe(self.opened.set)
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.opened.clear)
+
+    async def script(self, call):
+        waiting = [asyncio.ensure_future(event.wait()) for event in (self.opened, call.gone)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for one in waiting:
+            one.cancel()
+        if not call.gone.is_set():
+            await call.echo()
