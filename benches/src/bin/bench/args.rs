@@ -1,10 +1,13 @@
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 /// Measures the product beside nginx and a plain Pingora, and fails when a bar is missed.
 #[derive(Clone, Debug, Parser)]
 pub(crate) struct Arguments {
+    /// What to measure; everything by default
+    #[arg(value_enum)]
+    pub(crate) parts: Vec<Part>,
     /// A smoke: one round of one second, no bars, whatever else the machine does
     #[arg(long)]
     pub(crate) quick: bool,
@@ -23,9 +26,6 @@ pub(crate) struct Arguments {
     /// Rows to measure, of nginx, pingora, bare, full; all by default
     #[arg(long, value_delimiter = ',')]
     pub(crate) rows: Vec<String>,
-    /// What to measure besides the rows: runtimes (a runtime per core against work stealing), keys (many keys)
-    #[arg(long, value_delimiter = ',', default_values_t = ["runtimes".to_owned(), "keys".to_owned()])]
-    pub(crate) also: Vec<String>,
     /// Keys of the large store
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) keys: u32,
@@ -37,10 +37,26 @@ pub(crate) struct Arguments {
     pub(crate) folder: Option<PathBuf>,
 }
 
+/// A part of the bench.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// The product beside nginx and a plain Pingora
+    Rows,
+    /// A runtime per core against work stealing
+    Runtimes,
+    /// Many keys against few
+    Keys,
+    /// Ten times more than the server takes
+    Overload,
+}
+
 impl Arguments {
     /// Reads the command line. A smoke is short and forgiving.
     pub(crate) fn read() -> Self {
         let mut arguments = Self::parse();
+        if arguments.parts.is_empty() {
+            arguments.parts = Part::value_variants().to_vec();
+        }
         if arguments.quick {
             arguments.rounds = 1;
             arguments.seconds = 1;

@@ -19,7 +19,9 @@ pub(crate) struct Load {
     pub(crate) p50: f64,
     /// 99th percentile in milliseconds.
     pub(crate) p99: f64,
-    /// Answers that were no 2xx or 3xx, and broken connections.
+    /// Answers that were no 2xx or 3xx.
+    pub(crate) refused: u64,
+    /// Connections that broke, and answers that never came.
     pub(crate) failed: u64,
 }
 
@@ -68,8 +70,8 @@ request = function()
 end
 done = function(summary, latency, requests)
     local e = summary.errors
-    io.write(string.format("BENCH %d %d %.1f %.1f %d\n", summary.requests, summary.duration,
-        latency:percentile(50), latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout))
+    io.write(string.format("BENCH %d %d %.1f %.1f %d %d\n", summary.requests, summary.duration,
+        latency:percentile(50), latency:percentile(99), e.status, e.connect + e.read + e.write + e.timeout))
 end
 "#
         );
@@ -80,7 +82,9 @@ end
     /// Sends prompts for a while.
     pub(crate) fn run(&self, target: &Target, connections: u32, seconds: u32) -> Result<Load> {
         let mut command = pinned(&self.core, Path::new("wrk"));
-        command.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"]).arg(&self.script);
+        command
+            .args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "--timeout", "10s", "-s"])
+            .arg(&self.script);
         command.arg(format!("http://127.0.0.1:{}{PATH}", target.port)).env_remove("BENCH_KEY");
         command.env_remove("BENCH_KEYS");
         if let Some(keys) = &target.keys {
@@ -100,7 +104,8 @@ fn parse(said: &str) -> Option<Load> {
     let mut next = || fields.next()?.parse::<f64>().ok();
     let requests = next()?;
     let (seconds, p50, p99) = (next()? / 1e6, next()? / 1e3, next()? / 1e3);
-    Some(Load { requests: count(requests), seconds, p50, p99, failed: count(next()?) })
+    let (refused, failed) = (count(next()?), count(next()?));
+    Some(Load { requests: count(requests), seconds, p50, p99, refused, failed })
 }
 
 /// Returns a count that was written as a decimal number.
@@ -115,8 +120,8 @@ mod tests {
 
     #[test]
     fn the_last_line_of_the_script_is_read() {
-        let said = "Running 4s test\nBENCH 1000 4000000 512.0 1500.5 3\n";
-        let load = Load { requests: 1000, seconds: 4.0, p50: 0.512, p99: 1.5005, failed: 3 };
+        let said = "Running 4s test\nBENCH 1000 4000000 512.0 1500.5 2 3\n";
+        let load = Load { requests: 1000, seconds: 4.0, p50: 0.512, p99: 1.5005, refused: 2, failed: 3 };
         assert_eq!(parse(said), Some(load));
         assert_eq!(parse("wrk: no"), None);
     }

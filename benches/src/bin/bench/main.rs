@@ -8,6 +8,7 @@ mod error;
 mod keys;
 mod load;
 mod machine;
+mod overload;
 mod probe;
 mod process;
 mod product;
@@ -19,13 +20,14 @@ mod window;
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::Arguments;
+use args::{Arguments, Part};
 use bars::Bar;
 use books::Books;
 use contender::{Contender, LOAD_CORE, Mock};
 use error::{BenchError, Result};
 use load::Wrk;
 use product::{BARE, FULL, Prepared, Product};
+use report::print;
 use rounds::Bench;
 
 fn main() -> ExitCode {
@@ -51,12 +53,13 @@ fn run(arguments: &Arguments, folder: &Path) -> Result<Vec<Bar>> {
     let mock = Mock::start(folder, LOAD_CORE)?;
     let wrk = Wrk::new(folder, LOAD_CORE)?;
     let bench = Bench { arguments, folder, mock: &mock, wrk: &wrk };
-    let mut bars = told(rows(&bench)?);
-    for also in &arguments.also {
-        bars.extend(told(match also.as_str() {
-            "runtimes" => runtimes(&bench)?,
-            "keys" => many_keys(&bench)?,
-            _ => Vec::new(),
+    let mut bars = Vec::new();
+    for part in &arguments.parts {
+        bars.extend(told(match part {
+            Part::Rows => rows(&bench)?,
+            Part::Runtimes => runtimes(&bench)?,
+            Part::Keys => many_keys(&bench)?,
+            Part::Overload => overload::measure(&bench)?,
         }));
     }
     Ok(bars)
@@ -159,9 +162,4 @@ fn verdict(bars: &[Bar], quick: bool) -> ExitCode {
     }
     eprintln!("bench: {missed} of {} bars are missed", bars.len());
     ExitCode::FAILURE
-}
-
-#[expect(clippy::print_stdout, reason = "the tables are what this program is for")]
-fn print(text: &str) {
-    println!("{text}");
 }

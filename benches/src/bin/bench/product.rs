@@ -34,6 +34,8 @@ pub(crate) struct Setup {
     pub(crate) threads: u32,
     pub(crate) work_stealing: bool,
     pub(crate) cores: &'static str,
+    /// Tables added to the configuration.
+    pub(crate) more: &'static str,
 }
 
 /// The key and nothing else, to an OpenAI upstream.
@@ -45,6 +47,7 @@ pub(crate) const BARE: Setup = Setup {
     threads: 1,
     work_stealing: false,
     cores: SERVER_CORE,
+    more: "",
 };
 
 /// All that a paid prompt to a miner passes.
@@ -138,12 +141,12 @@ impl Product {
 }
 
 fn configuration(setup: Setup, public: u16, admin: u16, mock: u16) -> String {
-    let Setup { threads, work_stealing, .. } = setup;
+    let Setup { threads, work_stealing, more, .. } = setup;
     let listen = format!(
         "[listen]\npublic = \"127.0.0.1:{public}\"\nadmin = \"127.0.0.1:{admin}\"\n\
          threads = {threads}\nwork_stealing = {work_stealing}\n"
     );
-    if setup.full { format!("{listen}{FULL_REST}") } else { format!("{listen}{}", bare_rest(mock)) }
+    if setup.full { format!("{listen}{FULL_REST}{more}") } else { format!("{listen}{}{more}", bare_rest(mock)) }
 }
 
 fn bare_rest(mock: u16) -> String {

@@ -81,6 +81,12 @@ pub(crate) fn table(rows: &[Row<'_>], connections: u32) -> String {
     text
 }
 
+/// Prints what was found.
+#[expect(clippy::print_stdout, reason = "the tables are what this program is for")]
+pub(crate) fn print(text: &str) {
+    println!("{text}");
+}
+
 /// Returns bytes as millions.
 pub(crate) fn megabytes(bytes: u64) -> f64 {
     decimal(bytes) / 1e6

@@ -20,10 +20,15 @@ pub(crate) struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    /// Returns how windows are made, of answers that are all 200.
+    pub(crate) const fn windows(&self) -> Windows<'_> {
+        let Arguments { seconds, other, .. } = *self.arguments;
+        Windows { wrk: self.wrk, mock: self.mock, seconds, other, may_refuse: false }
+    }
+
     /// Measures all contenders with so many connections.
     pub(crate) fn rounds<'a>(&self, contenders: &'a [Contender], connections: u32) -> Result<Vec<Row<'a>>> {
-        let Arguments { seconds, other, rounds, .. } = *self.arguments;
-        let windows = Windows { wrk: self.wrk, mock: self.mock, seconds, other };
+        let (windows, rounds) = (self.windows(), self.arguments.rounds);
         let mut rows: Vec<Row<'a>> = contenders.iter().map(Row::new).collect();
         for row in &mut rows {
             // Connections, buffers and caches come into being.

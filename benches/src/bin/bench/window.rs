@@ -29,6 +29,8 @@ pub(crate) struct Windows<'a> {
     pub(crate) seconds: u32,
     /// The most of the machine that others may use, 0 to 100.
     pub(crate) other: f64,
+    /// Whether some requests may be refused.
+    pub(crate) may_refuse: bool,
 }
 
 impl Windows<'_> {
@@ -52,8 +54,9 @@ impl Windows<'_> {
         let before = self.reading(contender)?;
         let load = self.wrk.run(&contender.target, connections, self.seconds)?;
         let after = self.reading(contender)?;
-        if load.failed > 0 || load.requests == 0 {
-            return Err(BenchError::Failures(contender.name.clone(), load.failed, load.requests));
+        let failed = load.failed + if self.may_refuse { 0 } else { load.refused };
+        if failed > 0 || load.requests == load.refused {
+            return Err(BenchError::Failures(contender.name.clone(), failed, load.requests));
         }
         let cpu = after.contender.cpu - before.contender.cpu;
         let ours = cpu + (after.mock - before.mock) + (after.own - before.own);
