@@ -48,6 +48,8 @@ pub(crate) enum Part {
     Keys,
     /// Ten times more than the server takes
     Overload,
+    /// A reload each second against none, and the time of one
+    Reload,
 }
 
 impl Arguments {

@@ -72,7 +72,7 @@ pub(crate) fn bars(rows: &[Row<'_>], keys: u32) -> Vec<Bar> {
 }
 
 /// Makes keys in a store that no server has open, and returns a thousand of them, spread over all.
-fn fill(state: &Path, number: u32) -> Result<Vec<Secret>> {
+pub(crate) fn fill(state: &Path, number: u32) -> Result<Vec<Secret>> {
     let config = StateConfig {
         path: state.to_owned(),
         durability: Durability::Relaxed,

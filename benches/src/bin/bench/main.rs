@@ -12,6 +12,7 @@ mod overload;
 mod probe;
 mod process;
 mod product;
+mod reload;
 mod report;
 mod rounds;
 mod runtimes;
@@ -60,6 +61,7 @@ fn run(arguments: &Arguments, folder: &Path) -> Result<Vec<Bar>> {
             Part::Runtimes => runtimes(&bench)?,
             Part::Keys => many_keys(&bench)?,
             Part::Overload => overload::measure(&bench)?,
+            Part::Reload => reload::measure(&bench)?,
         }));
     }
     Ok(bars)
