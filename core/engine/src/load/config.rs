@@ -17,8 +17,8 @@ pub struct OverloadConfig {
     pub key_share: f64,
     /// The same for all requests without a valid key together. Default 0.1.
     pub stranger_share: f64,
-    /// Open connections of clients; further ones are closed at once. Each takes about 0.05 MiB, and 0.1 MiB while it is
-    /// answered. Default 4096, and never more than half of the files the process may have open (`ulimit -n`), because
+    /// Open connections of clients; further ones are closed at once. Each takes about 50 KB of memory, and 70 KB
+    /// while it is answered. Default 4096, and never more than half of the files the process may have open (`ulimit -n`), because
     /// miners need connections, too.
     pub connections: usize,
 }
