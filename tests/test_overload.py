@@ -180,3 +180,22 @@ def test_ten_times_the_load_takes_no_more_memory_and_health_is_answered(server, 
     finally:
         miner.script = gate.script
     assert set(hammer.statuses) == {200, 503}
+
+
+def test_changed_caps_hold_from_the_next_request_on(serve, miner, gate):
+    settings = config.with_upstream(miner.url, filters=UNLIMITED)
+    own = serve(settings)
+    key = own.create_key()[1]
+    held = hold(own, miner, key, 3)
+
+    def caps(**overload):
+        config.write(own.file, {**settings, "state": {"path": "state"}, "overload": overload})
+        own.run("config", "reload")
+
+    caps(requests=3)
+    assert_shed(raw.chat(own.public, key, model="m"))
+    caps(requests=10)
+    held += hold(own, miner, key, 5)
+    assert_shed(raw.chat(own.public, key, model="m"))
+    gate.open()
+    assert [raw.receive(sock).status for sock in held] == [200] * 8
