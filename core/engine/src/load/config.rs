@@ -7,19 +7,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OverloadConfig {
-    /// Prompts in flight, from their head to the last byte of their answer. Default 4096.
+    /// Prompts in flight, from their head to the last byte of their answer.
+    #[schemars(range(min = 1))]
     pub requests: usize,
-    /// Bytes of memory for what prompts in flight hold: bodies, and answers that wait for their client. Default 256 MiB.
-    /// A prompt is let in while no more than half is taken; the other half is for the answers to those that are in.
+    /// Bytes of memory for what prompts in flight hold: bodies, and answers that wait for their client; at least four
+    /// times `limits.body_bytes`. A prompt is let in while no more than half is taken; the other half is for the answers
+    /// to those that are in.
     pub bytes: usize,
-    /// The part of both that one key may hold while it is alone, from 0.01 to 0.99. Default 0.8. The rest waits for
-    /// others: with several busy keys each holds the same.
+    /// The part of both that one key may hold while it is alone. The rest waits for others: with several busy keys each
+    /// holds the same.
+    #[schemars(range(min = 0.01, max = 0.99))]
     pub key_share: f64,
-    /// The same for all requests without a valid key together. Default 0.1.
+    /// The part of both that all requests without a valid key may hold together.
+    #[schemars(range(min = 0.01, max = 0.99))]
     pub stranger_share: f64,
-    /// Open connections of clients; further ones are closed at once. Each takes about 50 KB of memory, and 70 KB
-    /// while it is answered. Default 4096, and never more than half of the files the process may have open (`ulimit -n`), because
-    /// miners need connections, too.
+    /// Open connections of clients; further ones are closed at once. Each takes about 50 KB of memory, and 70 KB while
+    /// it is answered. Never more than half of the files the process may have open (`ulimit -n`), because miners need
+    /// connections, too.
+    #[schemars(range(min = 1))]
     pub connections: usize,
 }
 
