@@ -1,6 +1,6 @@
 # make run     build and start the devnet; prints the address, a demo key and a curl line
 # make test    everything that must be green; prints the minutes of each stage
-# make bench   the speed of the request path against nginx and plain Pingora
+# make bench   the speed of the request path against nginx and plain Pingora, all built as for a release
 # make lint    formatting, clippy and the direction of dependencies
 # make fmt     formats the Rust code
 # make docs    makes the reference of the configuration anew, page and schema, from the types
@@ -37,8 +37,8 @@ test-e2e:
 
 bench:
 	@scripts/system.sh build bench
-	@cargo build --locked --release --package btvep-server --package btvep-benches
-	@cargo run --locked --release --quiet --package btvep-benches -- $(ARGS)
+	@cargo build --locked --profile dist --package btvep-server --package btvep-benches
+	@cargo run --locked --profile dist --quiet --package btvep-benches -- $(ARGS)
 
 lint:
 	@scripts/lint.sh
