@@ -468,3 +468,15 @@ def test_no_request_fails_while_the_configuration_turns(serve, stage):
     after_200 = rss(server)
     print(f"\n{load.answered} answers; VmRSS {after_100:.1f} MB after 100 reloads, {after_200:.1f} MB after 200")
     assert after_200 <= after_100 + 2
+
+
+def test_a_log_beside_the_configuration_does_not_feed_itself(serve, miner):
+    """What is said of a file that changed would change the log, of which something would be said."""
+    server = serve(settings(miner, log={"level": "trace"}))
+    sizes = []
+
+    def is_still():
+        sizes.append(server.err.stat().st_size)
+        return len(sizes) >= 50 and len(set(sizes[-50:])) == 1
+
+    until(is_still, "the end of the log")

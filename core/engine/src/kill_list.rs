@@ -97,9 +97,14 @@ impl Kills {
     /// Returns what comes with the next list; `shard` spreads those who wait.
     fn next(&self, shard: u8) -> Option<oneshot::Receiver<()>> {
         let mut waiting = self.waiting.get(usize::from(shard) % SHARDS)?.lock();
-        // Those who have gone make room before the place grows.
+        // Those who have gone make room before the place grows; it grows unless they make half of it free, or each newcomer
+        // would look at all of them.
         if waiting.len() == waiting.capacity() {
             waiting.retain(|waiting| !waiting.is_closed());
+            if waiting.len() > waiting.capacity() / 2 {
+                let more = waiting.capacity();
+                waiting.reserve(more);
+            }
         }
         let (send, next) = oneshot::channel();
         waiting.push(send);

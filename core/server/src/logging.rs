@@ -8,8 +8,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Libraries whose life cycle is no news; the configuration's own directives come later and win.
-const QUIET: &str = "pingora=warn,pingora_core=warn,pingora_proxy=warn,sled=warn";
+/// Libraries whose life cycle is no news. What `notify` says of a file that is written to would, where that file is the log
+/// and lies beside the configuration, make it say more for ever. The configuration's own directives come later and win.
+const QUIET: &str = "notify=warn,pingora=warn,pingora_core=warn,pingora_proxy=warn,sled=warn";
 
 /// How much is said; it can be changed while the process runs.
 pub(crate) struct Level(Box<dyn Fn(EnvFilter) + Send + Sync>);

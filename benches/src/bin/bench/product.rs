@@ -74,7 +74,8 @@ impl Product {
     pub(crate) fn new(program: Option<&PathBuf>) -> Result<Self> {
         let program = program.cloned().unwrap_or_else(|| beside("btvep"));
         if !program.exists() {
-            let said = "it is not built; `cargo build --profile dist -p btvep-server`, or name it with --product".to_owned();
+            let said =
+                "it is not built; `cargo build --profile dist -p btvep-server`, or name it with --product".to_owned();
             return Err(BenchError::Program { program: program.display().to_string(), said });
         }
         Ok(Self { program })

@@ -94,14 +94,21 @@ impl Live {
             window.count(now, length(counter.seconds));
             !window.is_empty()
         });
-        self.watchers.retain(|watcher| !watcher.is_closed());
+        // Looking at each of many for each request would cost more than they take.
+        if self.in_flight == 0 {
+            self.watchers.retain(|watcher| !watcher.is_closed());
+        }
         self.windows.is_empty() && self.in_flight == 0 && self.watchers.is_empty()
     }
 
-    /// Tells `watcher` of the next change. Those who have gone make room before the list grows.
+    /// Tells `watcher` of the next change. Those who have gone make room before the list grows; it grows unless they make
+    /// half of it free, or each newcomer would look at all of them.
     pub(crate) fn watch(&mut self, watcher: Watcher) {
         if self.watchers.len() == self.watchers.capacity() {
             self.watchers.retain(|watcher| !watcher.is_closed());
+            if self.watchers.len() > self.watchers.capacity() / 2 {
+                self.watchers.reserve(self.watchers.capacity());
+            }
         }
         self.watchers.push(watcher);
     }
