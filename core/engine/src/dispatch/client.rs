@@ -25,8 +25,9 @@ use super::wire::{Turn, Wire};
 
 /// Axons close a connection that was idle for 5 s; ours must be the shorter patience.
 const POOL_IDLE: Duration = Duration::from_secs(4);
-/// Idle connections kept to one peer by one runtime.
-const MAX_IDLE: usize = 64;
+/// Idle connections kept to one peer by one runtime, for as long as POOL_IDLE: fewer than a busy server has in flight, and
+/// every further request would open one of its own.
+const MAX_IDLE: usize = 1024;
 /// The largest head of an answer, in bytes.
 const HEAD_LIMIT: u32 = 64 * 1024;
 /// Clients of one runtime: one for each connect deadline in the configurations of late.
