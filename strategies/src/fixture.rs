@@ -1,5 +1,7 @@
 //! A small subnet and a request, for the tests of all strategies.
 
+use std::collections::BTreeMap;
+
 use btvep_domain::{Incentive, Metagraph, NetUid, Neuron, NoCandidate, Plan, SelectionSource, Snapshot, Strategy, Uid};
 use btvep_testkit::exchange;
 
@@ -34,6 +36,20 @@ pub(crate) fn passed_over(strategy: &dyn Strategy, spec: &str) -> Vec<(u16, &'st
 pub(crate) fn plan_on(strategy: &dyn Strategy, spec: &str, snapshot: &Snapshot) -> Result<Plan, NoCandidate> {
     let selection = Spec::parse(spec).unwrap().select(SelectionSource::Body, None, true);
     strategy.plan(&exchange(), &selection, snapshot, (0, 0))
+}
+
+/// Plans that [`firsts`] counts.
+pub(crate) const SEEDS: u32 = 2_000;
+
+/// Returns how often each miner comes first when a strategy plans without argument, each time from another seed.
+pub(crate) fn firsts(strategy: &dyn Strategy, snapshot: &Snapshot) -> BTreeMap<Uid, u32> {
+    let selection = Spec::parse(strategy.name()).unwrap().select(SelectionSource::Body, None, true);
+    let mut found = BTreeMap::new();
+    for seed in 0..SEEDS {
+        let plan = strategy.plan(&exchange(), &selection, snapshot, (0, seed.into())).unwrap();
+        *found.entry(plan.stages[0][0]).or_default() += 1;
+    }
+    found
 }
 
 /// A subnet of neurons given as uid, incentive, and whether it serves.

@@ -4,15 +4,20 @@
 //! calls nobody: whom dispatch skips, retries or gives up on is dispatch's business.
 
 pub mod default;
+mod draw;
+pub mod lowest_latency;
 pub mod spec;
 mod stages;
 mod top_n;
 mod uids;
+pub mod weighted;
 
 #[cfg(test)]
 mod fixture;
 
 pub use default::DefaultStrategy;
+pub use lowest_latency::LowestLatency;
 pub use spec::{Spec, SpecError};
 pub use top_n::TopN;
 pub use uids::Uids;
+pub use weighted::Weighted;

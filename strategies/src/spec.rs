@@ -1,4 +1,4 @@
-//! Reads a strategy with its argument from a text: `default`, `top_n=5`, `top_n:5`, `uids=1,2,3`.
+//! Reads a strategy with its argument from a text: `default`, `top_n=5`, `weighted:2`, `uids=1,2,3`.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,6 +12,9 @@ const SHOWN: usize = 40;
 /// Longest name of a strategy.
 const NAME: usize = 64;
 
+/// The strategies that take a number of miners; `top_n` needs it.
+const COUNTED: [&str; 3] = ["top_n", "lowest_latency", "weighted"];
+
 /// A strategy by name with its argument, as keys, models, headers and model suffixes name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -19,7 +22,7 @@ pub struct Spec {
     pub name: Arc<str>,
     /// The argument of `uids`, in the order written, each once; otherwise empty.
     pub uids: Vec<Uid>,
-    /// The argument of `top_n`, at least 1.
+    /// How many miners, the argument of `top_n` and its like, at least 1.
     pub top_n: Option<u16>,
 }
 
@@ -29,9 +32,14 @@ pub enum SpecError {
     /// No name at all, or a name with other characters than those allowed.
     #[error("`{0}` names no strategy; write for example `default`, `top_n=5` or `uids=1,2,3`")]
     Name(String),
-    /// `top_n` without a usable number.
-    #[error("`{0}` is no number of miners; write `top_n=N` with N from 1 to 65535")]
-    TopN(String),
+    /// A strategy that counts miners, without a usable number.
+    #[error("`{text}` is no number of miners; write `{name}=N` with N from 1 to 65535")]
+    Count {
+        /// The strategy.
+        name: String,
+        /// What stands in the number's place.
+        text: String,
+    },
     /// `uids` without a usable list.
     #[error("`{0}` is no uid; write `uids=1,2,3` with numbers from 0 to 65535")]
     Uid(String),
@@ -39,7 +47,7 @@ pub enum SpecError {
     #[error("uid {0} stands twice; name each miner once")]
     Twice(Uid),
     /// An argument where none belongs.
-    #[error("strategy `{0}` takes no argument; only `top_n=5` and `uids=1,2,3` do")]
+    #[error("strategy `{0}` takes no argument; {counted} take a number of miners, `uids` a list", counted = COUNTED.join(", "))]
     Argument(String),
 }
 
@@ -52,7 +60,7 @@ impl Spec {
     pub fn parse(text: &str) -> Result<Self, SpecError> {
         let spec = Self::parse_name(text)?;
         match &*spec.name {
-            "top_n" if spec.top_n.is_none() => Err(SpecError::TopN(shown(text))),
+            "top_n" if spec.top_n.is_none() => Err(no_count("top_n", text)),
             "uids" if spec.uids.is_empty() => Err(SpecError::Uid(shown(text))),
             _ => Ok(spec),
         }
@@ -75,11 +83,16 @@ impl Spec {
         let mut spec = Self { name: name.into(), uids: Vec::new(), top_n: None };
         match (name, argument) {
             (_, None) => {}
-            ("top_n", Some(number)) => spec.top_n = Some(parse_top_n(number)?),
             ("uids", Some(list)) => spec.uids = parse_uids(list)?,
+            (name, Some(number)) if COUNTED.contains(&name) => spec.top_n = Some(parse_count(name, number)?),
             (_, Some(_)) => return Err(SpecError::Argument(shown(name))),
         }
         Ok(spec)
+    }
+
+    /// Whether it takes a number of miners.
+    pub fn is_counted(&self) -> bool {
+        COUNTED.contains(&&*self.name)
     }
 
     /// Makes the selection of a request that names nothing but this.
@@ -113,11 +126,12 @@ const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
 }
 
-fn parse_top_n(number: &str) -> Result<u16, SpecError> {
-    match parse_u16(number) {
-        Some(n) if n > 0 => Ok(n),
-        _ => Err(SpecError::TopN(shown(number))),
-    }
+fn parse_count(name: &str, number: &str) -> Result<u16, SpecError> {
+    parse_u16(number).filter(|n| *n > 0).ok_or_else(|| no_count(name, number))
+}
+
+fn no_count(name: &str, text: &str) -> SpecError {
+    SpecError::Count { name: name.to_owned(), text: shown(text) }
 }
 
 fn parse_uids(list: &str) -> Result<Vec<Uid>, SpecError> {
@@ -173,6 +187,15 @@ mod tests {
     #[test]
     fn the_order_of_uids_is_kept() {
         assert_eq!(Spec::parse("uids:9,0,65535").unwrap().uids, [Uid(9), Uid(0), Uid(65535)]);
+    }
+
+    #[test]
+    fn a_number_of_miners_may_be_given_where_it_means_something() {
+        check("lowest_latency", "lowest_latency");
+        check("lowest_latency:3", "lowest_latency=3");
+        check("weighted = 2", "weighted=2");
+        check_refused("lowest_latency=0", "`lowest_latency=N` with N from 1 to 65535");
+        check_refused("weighted=x", "`x` is no number of miners");
     }
 
     #[test]

@@ -90,6 +90,12 @@ pub mod verdict {
     pub const LOWER_INCENTIVE: &str = "lower_incentive";
     /// Others were named.
     pub const NOT_AMONG_UIDS: &str = "not_among_uids";
+    /// Chance chose others.
+    pub const NOT_DRAWN: &str = "not_drawn";
+    /// It earns nothing.
+    pub const NO_INCENTIVE: &str = "no_incentive";
+    /// Nothing stands behind it.
+    pub const NO_STAKE: &str = "no_stake";
     /// Not chosen; the strategy does not say why.
     pub const NOT_CHOSEN: &str = "not_chosen";
 }

@@ -8,7 +8,7 @@ use btvep_plugins::{Auth, Credits, Logging, Moderation, RateLimit};
 use btvep_protocol::btauth::BtAuth;
 use btvep_protocol::signer::Signer;
 use btvep_protocol::synapse::Synapse;
-use btvep_strategies::{DefaultStrategy, TopN, Uids};
+use btvep_strategies::{DefaultStrategy, LowestLatency, TopN, Uids, Weighted};
 
 use crate::config::{FiltersConfig, ProtocolConfig, StrategiesConfig};
 use crate::store::Store;
@@ -17,7 +17,7 @@ use crate::store::Store;
 pub(crate) const FILTERS: [&str; 5] = ["logging", "auth", "rate_limit", "credits", "moderation"];
 
 /// Strategies.
-pub(crate) const STRATEGIES: [&str; 3] = ["default", "uids", "top_n"];
+pub(crate) const STRATEGIES: [&str; 5] = ["default", "uids", "top_n", "lowest_latency", "weighted"];
 
 /// Makes a filter; none when the name is unknown.
 ///
@@ -46,8 +46,13 @@ pub(crate) fn filter(
 ///
 /// The settings of one cannot be used.
 pub(crate) fn strategies(config: &StrategiesConfig) -> Result<BTreeMap<Arc<str>, Arc<dyn Strategy>>, ConfigError> {
-    let all: [Arc<dyn Strategy>; STRATEGIES.len()] =
-        [Arc::new(DefaultStrategy::new(&config.default)?), Arc::new(Uids), Arc::new(TopN)];
+    let all: [Arc<dyn Strategy>; STRATEGIES.len()] = [
+        Arc::new(DefaultStrategy::new(&config.default)?),
+        Arc::new(Uids),
+        Arc::new(TopN),
+        Arc::new(LowestLatency::new(&config.lowest_latency)?),
+        Arc::new(Weighted::new(&config.weighted)?),
+    ];
     Ok(all.into_iter().map(|strategy| (Arc::from(strategy.name()), strategy)).collect())
 }
 

@@ -1,6 +1,6 @@
 //! What the contracts promise, as tests that every implementation runs.
 //!
-//! Each function takes a maker of empty stores and asserts; run them on a multi-threaded runtime.
+//! Each function takes a strategy, or a maker of empty stores, and asserts; run the latter on a multi-threaded runtime.
 
 mod accounts;
 mod keys;
@@ -9,6 +9,7 @@ mod logs;
 mod random;
 mod rates;
 mod reopening;
+mod strategies;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use accounts::accounts;
 pub use keys::keys;
 pub use logs::{logs, row};
 pub use reopening::reopening;
+pub use strategies::strategy;
 
 /// One store by its contracts.
 #[derive(Clone, Debug)]

@@ -73,7 +73,8 @@ fn find_strategy(
     }
 }
 
-/// Reads the body's own fields. `top_n` wins over `uids`; a named strategy must agree with them.
+/// Reads the body's own fields. `top_n` wins over `uids`; a named strategy must agree with them: `top_n` goes with every
+/// strategy that takes a number of miners.
 fn from_body(fields: &StrategyFields) -> Checked<Option<Spec>> {
     let top_n = positive(fields.top_n, "top_n")?;
     let uids = match (&fields.uids, top_n) {
@@ -92,7 +93,8 @@ fn from_body(fields: &StrategyFields) -> Checked<Option<Spec>> {
     if let Some(implied) = implied {
         let argued_otherwise = spec.top_n.is_some_and(|n| Some(n) != top_n)
             || (!spec.uids.is_empty() && Some(&spec.uids) != uids.as_ref());
-        if *spec.name != *implied || argued_otherwise {
+        let agrees = *spec.name == *implied || (top_n.is_some() && spec.is_counted());
+        if !agrees || argued_otherwise {
             let message = format!("`strategy` is `{spec}` but `{implied}` is given too; name one of them");
             return Err(about("strategy", Kind::InvalidSelection, message));
         }
@@ -132,7 +134,7 @@ fn positive(number: Option<i64>, field: &'static str) -> Checked<Option<u16>> {
 
 fn check(service: &Service, exchange: &Exchange, model: &Model, selection: &Selection) -> Checked<()> {
     let name = &selection.name;
-    if matches!(model.route, Route::Upstream(_)) && matches!(&**name, "uids" | "top_n") {
+    if matches!(model.route, Route::Upstream(_)) && **name != *"default" && service.strategies.contains_key(name) {
         let message = format!("model `{}` is served by an upstream and has no miners to choose", model.id);
         return Err(about("strategy", Kind::InvalidSelection, message));
     }

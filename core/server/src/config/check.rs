@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use btvep_domain::{ConfigError, Credits};
 use btvep_plugins::RateLimit;
-use btvep_strategies::{DefaultStrategy, Spec};
+use btvep_strategies::Spec;
 
 use super::wording::suggestion;
 use super::{Addresses, Config, DeadlinesConfig, MetagraphConfig, ModelConfig, SubnetConfig, UpstreamConfig};
-use crate::roster::STRATEGIES;
+use crate::roster::{self, STRATEGIES};
 
 /// Checks what the types cannot say.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
@@ -24,7 +24,8 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     }
     // Made and dropped: only the components know what of their settings they cannot use.
     RateLimit::new(&config.filters.rate_limit)?;
-    DefaultStrategy::new(&config.strategies.default)?;
+    roster::strategies(&config.strategies)?;
+    check_tries(config)?;
     check_kill_list(config)?;
     check_validator(config)?;
     unique("subnet", "name", config.subnet.iter().map(|subnet| subnet.name.as_str()))?;
@@ -61,6 +62,18 @@ fn unique<'a>(table: &str, key: &str, names: impl Iterator<Item = &'a str>) -> R
         }
     }
     Ok(())
+}
+
+fn check_tries(config: &Config) -> Result<(), ConfigError> {
+    let most = config.pipeline.max_miners;
+    let tries =
+        [("lowest_latency", config.strategies.lowest_latency.tries), ("weighted", config.strategies.weighted.tries)];
+    match tries.into_iter().find(|(_, tries)| *tries > most) {
+        Some((name, _)) => {
+            refuse(format!("strategies.{name}.tries"), format!("is more than pipeline.max_miners, which is {most}"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_kill_list(config: &Config) -> Result<(), ConfigError> {

@@ -74,6 +74,10 @@ pub struct FiltersConfig {
 pub struct StrategiesConfig {
     /// Who serves when neither the request, nor its key, nor its model names a strategy.
     pub default: btvep_strategies::default::Config,
+    /// How miners are drawn that have been answering fast and without errors.
+    pub lowest_latency: btvep_strategies::lowest_latency::Config,
+    /// How miners are drawn by what the chain says of them.
+    pub weighted: btvep_strategies::weighted::Config,
     /// Strategies that nobody may use, whoever names them.
     #[schemars(example = ["top_n"])]
     pub disabled: Vec<String>,

@@ -149,7 +149,8 @@ pub struct ModelConfig {
     #[serde(default)]
     #[schemars(example = 0.5)]
     pub price: Credits,
-    /// The strategy when neither request nor key names one: `default`, `top_n:N` or `uids:1,2,3`. `default` when absent.
+    /// The strategy when neither request nor key names one, such as `default`, `lowest_latency`, `top_n:N` or
+    /// `uids:1,2,3`. `default` when absent.
     #[schemars(example = &"top_n:3")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_strategy: Option<String>,

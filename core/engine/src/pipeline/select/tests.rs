@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use btvep_domain::{Credits, KeyPolicy, Modality, ParameterMode};
 use btvep_state::Memory;
-use btvep_strategies::{DefaultStrategy, TopN, Uids};
+use btvep_strategies::{DefaultStrategy, LowestLatency, TopN, Uids, lowest_latency};
 
 use super::*;
 use crate::OverloadConfig;
@@ -33,6 +33,10 @@ fn service() -> Service {
             ("default".into(), Arc::new(DefaultStrategy::default()) as _),
             ("uids".into(), Arc::new(Uids) as _),
             ("top_n".into(), Arc::new(TopN) as _),
+            (
+                "lowest_latency".into(),
+                Arc::new(LowestLatency::new(&lowest_latency::Config::default()).expect("it is usable")) as _,
+            ),
         ]),
         subnets: BTreeMap::new(),
         upstreams: BTreeMap::new(),
@@ -124,16 +128,28 @@ fn a_named_strategy_must_agree_with_its_fields() {
         ("sn1", "top_n", SelectionSource::Body),
     );
     check("sn1", named("top_n=2"), Asks::default(), ("sn1", "top_n", SelectionSource::Body));
+    let counted = StrategyFields { top_n: Some(2), ..named("lowest_latency") };
+    let counted = check("sn1", counted, Asks::default(), ("sn1", "lowest_latency", SelectionSource::Body));
+    assert_eq!(counted.top_n, Some(2));
     for fields in [
         StrategyFields { top_n: Some(2), ..named("uids") },
         StrategyFields { top_n: Some(2), ..named("top_n=3") },
+        StrategyFields { top_n: Some(2), ..named("lowest_latency:3") },
+        StrategyFields { uids: Some(vec![1]), ..named("lowest_latency") },
+        StrategyFields { top_n: Some(2), ..named("default") },
         StrategyFields { uids: Some(vec![1]), ..named("default") },
         StrategyFields { uids: Some(vec![1]), ..named("uids=2") },
     ] {
         refused("sn1", fields, Asks::default(), Kind::InvalidSelection, "name one of them");
     }
     refused("sn1", named("top_n"), Asks::default(), Kind::InvalidSelection, "top_n=N");
-    refused("sn1", named("nearest"), Asks::default(), Kind::InvalidSelection, "known strategies: default, top_n, uids");
+    refused(
+        "sn1",
+        named("nearest"),
+        Asks::default(),
+        Kind::InvalidSelection,
+        "known strategies: default, lowest_latency, top_n, uids",
+    );
 }
 
 #[test]
