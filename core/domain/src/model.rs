@@ -49,6 +49,8 @@ pub struct Model {
     pub price: Credits,
     /// The strategy when neither the request nor the key names one, such as `top_n:3`.
     pub default_strategy: Option<String>,
+    /// Strategies that are listed as models of their own, `id:preset`, for programs that can only pick a model.
+    pub presets: Vec<String>,
     /// What happens to fields that cannot be carried.
     pub mode: ParameterMode,
     /// Unix seconds, for `/v1/models`.

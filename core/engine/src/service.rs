@@ -77,6 +77,24 @@ pub struct Service {
     pub kill_list: Arc<KillList>,
 }
 
+impl Service {
+    /// Returns the ids that clients can ask for, with unix seconds of creation: each model and behind it its presets,
+    /// but for those whose strategy is disabled.
+    pub fn listed(&self) -> Vec<(Arc<str>, i64)> {
+        let mut listed = Vec::with_capacity(self.models.len());
+        for Model { id, presets, created, .. } in self.models.iter().map(AsRef::as_ref) {
+            listed.push((Arc::clone(id), *created));
+            let enabled = presets.iter().filter(|preset| !self.kill_list.is_disabled(name_of(preset)));
+            listed.extend(enabled.map(|preset| (format!("{id}:{preset}").into(), *created)));
+        }
+        listed
+    }
+}
+
+fn name_of(preset: &str) -> &str {
+    preset.split([':', '=']).next().unwrap_or_default().trim()
+}
+
 /// A service that cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {

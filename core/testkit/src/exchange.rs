@@ -30,6 +30,7 @@ pub fn model() -> Model {
         modality: Modality::Chat,
         price: Credits::whole(1),
         default_strategy: None,
+        presets: Vec::new(),
         mode: ParameterMode::Strict,
         created: 1_700_000_000,
     }

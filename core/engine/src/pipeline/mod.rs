@@ -126,7 +126,7 @@ impl Serve for Engine {
     }
 
     fn models(&self) -> Vec<(Arc<str>, i64)> {
-        self.service.load().models.iter().map(|model| (Arc::clone(&model.id), model.created)).collect()
+        self.service.load().listed()
     }
 
     fn authenticate(

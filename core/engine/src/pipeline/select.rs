@@ -42,7 +42,10 @@ fn find_model<'a>(service: &Service, surface: Surface, prompt: &'a Prompt) -> Ch
     if let Some(model) = find(asked) {
         return Ok((model, None));
     }
-    asked.rsplit_once(':').and_then(|(id, suffix)| Some((find(id)?, Some(suffix)))).ok_or_else(|| {
+    // The suffix may hold one more colon: `sn1:top_n:5`.
+    let ends = asked.rmatch_indices(':').take(2).map(|(at, _)| at);
+    let mut parts = ends.filter_map(|at| Some((find(asked.get(..at)?)?, asked.get(at + 1..))));
+    parts.next().ok_or_else(|| {
         let shown: String = asked.chars().filter(|c| !c.is_control()).take(64).collect();
         about("model", Kind::UnknownModel, format!("there is no model `{shown}`; `GET /v1/models` lists them"))
     })

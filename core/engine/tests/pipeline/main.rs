@@ -222,6 +222,7 @@ fn service(store: &Arc<Memory>, filters: &[Arc<dyn Filter>], addresses: &[Socket
         modality: Modality::Chat,
         price: Credits::whole(2),
         default_strategy: None,
+        presets: Vec::new(),
         mode: ParameterMode::Strict,
         created: 0,
     };

@@ -130,6 +130,7 @@ pub(super) fn model(config: &ModelConfig) -> Model {
         modality: config.modality,
         price: config.price,
         default_strategy: config.default_strategy.clone(),
+        presets: config.presets.clone(),
         mode: config.mode,
         created: config.created,
     }

@@ -189,15 +189,37 @@ fn check_model(config: &Config, path: &str, model: &ModelConfig) -> Result<(), C
             "nothing would be charged: add \"credits\" to pipeline.filters, or remove the price",
         );
     }
-    match model.default_strategy.as_deref().map(Spec::parse) {
-        None => Ok(()),
-        Some(Err(error)) => refuse(format!("{path}.default_strategy"), error.to_string()),
-        Some(Ok(spec)) if STRATEGIES.contains(&&*spec.name) => Ok(()),
-        Some(Ok(spec)) => {
-            let hint = suggestion(&spec.name, STRATEGIES);
-            refuse(format!("{path}.default_strategy"), format!("there is no strategy `{}`{hint}", spec.name))
+    if let Some(text) = &model.default_strategy {
+        check_strategy(config, &format!("{path}.default_strategy"), text)?;
+    }
+    let mut seen = HashSet::new();
+    for (at, text) in model.presets.iter().enumerate() {
+        let path = format!("{path}.presets.{at}");
+        let spec = check_strategy(config, &path, text)?;
+        if model.upstream.is_some() && *spec.name != *"default" {
+            return refuse(path, format!("an upstream has no miners to choose; `{}` is for a subnet", spec.name));
+        }
+        if !seen.insert(spec.to_string()) {
+            return refuse(path, format!("`{text}` stands twice; list each preset once"));
         }
     }
+    Ok(())
+}
+
+fn check_strategy(config: &Config, path: &str, text: &str) -> Result<Spec, ConfigError> {
+    let spec = match Spec::parse(text) {
+        Ok(spec) => spec,
+        Err(error) => return refuse(path, error.to_string()),
+    };
+    if !STRATEGIES.contains(&&*spec.name) {
+        let hint = suggestion(&spec.name, STRATEGIES);
+        return refuse(path, format!("there is no strategy `{}`{hint}", spec.name));
+    }
+    let (asked, most) = (spec.uids.len().max(spec.top_n.unwrap_or_default().into()), config.pipeline.max_miners);
+    if asked > most.into() {
+        return refuse(path, format!("asks {asked} miners; pipeline.max_miners allows {most}"));
+    }
+    Ok(spec)
 }
 
 fn known<'a>(

@@ -154,6 +154,10 @@ pub struct ModelConfig {
     #[schemars(example = &"top_n:3")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_strategy: Option<String>,
+    /// Strategies that `/v1/models` lists as models of their own, `id:preset`, for programs that can only pick a model.
+    #[schemars(example = ["lowest_latency", "top_n:3"])]
+    #[serde(default)]
+    pub presets: Vec<String>,
     /// What happens to fields of a request that the miners cannot take.
     #[serde(default)]
     pub mode: ParameterMode,

@@ -16,6 +16,7 @@ fn service() -> Service {
             modality: Modality::Chat,
             price: Credits::ZERO,
             default_strategy: default.map(str::to_owned),
+            presets: Vec::new(),
             mode: ParameterMode::Strict,
             created: 0,
         })
@@ -191,5 +192,18 @@ fn models_are_found_with_and_without_a_suffix() {
     check("up:8b", StrategyFields::default(), Asks::default(), ("up:8b", "default", SelectionSource::Default));
     refused("nobody", StrategyFields::default(), Asks::default(), Kind::UnknownModel, "`nobody`");
     refused("sn1:soon", StrategyFields::default(), Asks::default(), Kind::InvalidSelection, "`soon`");
+    for suffixed in ["sn1:top_n:3", "sn1:top_n=3"] {
+        let selection =
+            check(suffixed, StrategyFields::default(), Asks::default(), ("sn1", "top_n", SelectionSource::Suffix));
+        assert_eq!(selection.top_n, Some(3));
+    }
+    refused("sn1:a:b:c", StrategyFields::default(), Asks::default(), Kind::UnknownModel, "`sn1:a:b:c`");
+    refused(
+        "up:8b:lowest_latency",
+        StrategyFields::default(),
+        Asks::default(),
+        Kind::InvalidSelection,
+        "no miners to choose",
+    );
     refused("up:8b", top_n(2), Asks::default(), Kind::InvalidSelection, "no miners to choose");
 }
