@@ -25,7 +25,7 @@ use super::wire::{Turn, Wire};
 
 /// Axons close a connection that was idle for 5 s; ours must be the shorter patience.
 const POOL_IDLE: Duration = Duration::from_secs(4);
-/// Idle connections kept to one peer by one runtime, for as long as POOL_IDLE: fewer than a busy server has in flight, and
+/// Idle connections kept to one peer by one runtime, for as long as [`POOL_IDLE`]: fewer than a busy server has in flight, and
 /// every further request would open one of its own.
 const MAX_IDLE: usize = 1024;
 /// The largest head of an answer, in bytes.
