@@ -93,7 +93,7 @@ impl Strategy for DefaultStrategy {
         if stages.is_empty() {
             return Err(NoCandidate::NobodyServes);
         }
-        Ok(Plan { stages, at_once: 1, until: Until::First })
+        Ok(Plan { stages, at_once: 1, until: Until::First, hedge: None })
     }
 
     fn passes_over(&self, _selection: &Selection, neuron: &Neuron) -> &'static str {
@@ -146,7 +146,7 @@ mod tests {
     fn check(config: &str, expected: &[u16]) {
         let plan = fixture::plan(&strategy(config), "default", Some(2), false).unwrap();
         let stages: Vec<Vec<Uid>> = expected.iter().map(|uid| vec![Uid(*uid)]).collect();
-        assert_eq!(plan, Plan { stages, at_once: 1, until: Until::First });
+        assert_eq!(plan, Plan { stages, at_once: 1, until: Until::First, hedge: None });
     }
 
     #[test]

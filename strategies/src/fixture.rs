@@ -8,7 +8,7 @@ use btvep_testkit::exchange;
 use crate::Spec;
 
 /// Uid 3 leads, 1 and 5 tie, 4 does not serve.
-const SUBNET: &[(u16, u16, bool)] =
+pub(crate) const SUBNET: &[(u16, u16, bool)] =
     &[(0, 0, true), (1, 500, true), (2, 20, true), (3, 900, true), (4, 800, false), (5, 500, true)];
 
 /// Plans on the usual subnet.

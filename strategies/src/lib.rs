@@ -5,6 +5,7 @@
 
 pub mod default;
 mod draw;
+pub mod hedge;
 pub mod lowest_latency;
 pub mod spec;
 mod stages;
@@ -16,6 +17,7 @@ pub mod weighted;
 mod fixture;
 
 pub use default::DefaultStrategy;
+pub use hedge::Hedge;
 pub use lowest_latency::LowestLatency;
 pub use spec::{Spec, SpecError};
 pub use top_n::TopN;

@@ -16,7 +16,7 @@ pub(crate) fn begun_with(first: usize, uids: &[Uid], batch: usize, selection: &S
     let (first, rest) = uids.split_at(first.min(batch));
     let stages = first.chunks(batch).chain(rest.chunks(batch)).map(<[Uid]>::to_vec).collect();
     let until = if selection.first_success { Until::First } else { Until::All };
-    Ok(Plan { stages, at_once: u16::try_from(batch).unwrap_or(u16::MAX), until })
+    Ok(Plan { stages, at_once: u16::try_from(batch).unwrap_or(u16::MAX), until, hedge: None })
 }
 
 /// Returns how many of several stand-ins are asked at once: one, unless the request says so or wants all answers.

@@ -93,6 +93,11 @@ impl AttemptOutcome {
         }
     }
 
+    /// Whether it answered to the end.
+    pub const fn is_success(&self) -> bool {
+        matches!(self, Self::Success)
+    }
+
     /// Returns why the miner failed, if it did.
     pub const fn failure(&self) -> Option<&MinerFailure> {
         match self {

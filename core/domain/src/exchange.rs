@@ -79,6 +79,19 @@ impl SelectionSource {
     }
 }
 
+impl Exchange {
+    /// Whether the client wants a stream.
+    pub fn wants_stream(&self) -> bool {
+        self.prompt.as_ref().is_ok_and(|prompt| prompt.stream)
+    }
+
+    /// Returns how many miners its key may have asked.
+    pub fn max_miners(&self) -> usize {
+        let policy = self.key.as_ref().and_then(|key| key.policy.as_deref());
+        policy.and_then(|policy| policy.max_top_n).unwrap_or(u16::MAX).into()
+    }
+}
+
 /// The strategy of a request and its arguments, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {

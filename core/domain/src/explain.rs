@@ -57,6 +57,9 @@ pub struct StrategyStep {
     pub in_parallel: Option<u16>,
     /// Whether the first success is the answer.
     pub first_success: bool,
+    /// For how long a miner is waited for before another is asked beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedge_after_ms: Option<u64>,
 }
 
 /// One miner that could have been asked, and why it was or was not.

@@ -1,6 +1,6 @@
-use crate::Metagraph;
-use crate::Uid;
 use std::sync::Arc;
+
+use crate::{Latencies, Metagraph, Uid};
 
 /// Whether a miner is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,10 @@ pub struct MinerHealth {
 pub struct Health {
     /// In the order of [`Metagraph::neurons`].
     pub miners: Vec<MinerHealth>,
+    /// How long the miners of the subnet, all together, took to the first token of a stream.
+    pub first_token: Latencies,
+    /// How long they took to a whole answer.
+    pub whole: Latencies,
 }
 
 impl Health {

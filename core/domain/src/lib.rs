@@ -13,6 +13,7 @@ mod filter;
 mod health;
 mod hotkey;
 mod key;
+mod latencies;
 mod log;
 mod metagraph;
 mod model;
@@ -40,10 +41,11 @@ pub use hotkey::{Hotkey, ParseHotkey};
 pub use key::{
     AuthFailure, ContentPolicy, Key, KeyEdit, KeyId, KeyPolicy, KeyWatch, Keys, ModerationMode, NewKey, ParseKeyId,
 };
+pub use latencies::Latencies;
 pub use log::{Appended, LogQuery, LogRow, Logs, RowAttempt};
 pub use metagraph::{DuplicateUid, Metagraph, MetagraphSource, Neuron};
 pub use model::{Modality, Model, ParameterMode, Route};
-pub use plan::{Deadlines, InvalidPlan, Plan, Until};
+pub use plan::{Deadlines, Hedge, InvalidPlan, Plan, Until};
 pub use prompt::{Field, Message, Prompt, Role, StrategyFields};
 pub use protocol::{
     Call, Decoder, EncodeError, Encoded, FailureKind, Flaw, MinerFailure, MinerProtocol, Stamp, Target,

@@ -13,6 +13,17 @@ pub struct Plan {
     pub at_once: u16,
     /// When to stop.
     pub until: Until,
+    /// Whether one miner more may be asked beside those that are slow.
+    pub hedge: Option<Hedge>,
+}
+
+/// One miner more than `at_once`, the stage's next, is asked when those in flight are slow; once in a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hedge {
+    /// From asking the newest miner; until then it should have given its first token (of a stream) or answered (whole).
+    pub after: Duration,
+    /// Of a subnet's requests with such a plan so many in a hundred may have a miner more; `1..=100`.
+    pub percent: u8,
 }
 
 /// When a plan is satisfied.

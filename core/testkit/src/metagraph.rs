@@ -35,7 +35,7 @@ pub fn neurons(n: u16) -> Metagraph {
 /// Returns a metagraph with the health of miners never asked.
 pub fn snapshot(metagraph: Metagraph) -> Snapshot {
     let miners = vec![MinerHealth::default(); metagraph.neurons().len()];
-    Snapshot { metagraph: Arc::new(metagraph), health: Arc::new(Health { miners }) }
+    Snapshot { metagraph: Arc::new(metagraph), health: Arc::new(Health { miners, ..Health::default() }) }
 }
 
 /// A source whose newest metagraph never changes.

@@ -34,7 +34,7 @@ fn subnet(health: &[MinerHealth]) -> Snapshot {
 
 fn with(neurons: Vec<Neuron>, health: &[MinerHealth]) -> Snapshot {
     let metagraph = Arc::new(Metagraph::new(NetUid(1), 0, 0, neurons).unwrap());
-    Snapshot { metagraph, health: Arc::new(Health { miners: health.to_vec() }) }
+    Snapshot { metagraph, health: Arc::new(Health { miners: health.to_vec(), ..Health::default() }) }
 }
 
 fn first(found: &BTreeMap<Uid, u32>, uid: u16) -> u32 {

@@ -25,6 +25,8 @@ use crate::kill_list::{Sentence, Suspect};
 
 /// Readings of the body hash tried in one attempt beside the first.
 const MAX_REREADS: usize = 3;
+/// So many retries are allowed in a hundred attempts.
+const RETRIES: u8 = 20;
 
 /// One prompt on its way to one miner. Dropped before its end it is cancelled, and its connection closed.
 #[derive(Debug)]
@@ -127,7 +129,7 @@ impl Attempt {
             self.lane = Some(lane.map_err(|_| busy())?);
         }
         self.sent = self.record.sent();
-        self.errand.common.party.budget.earn();
+        self.errand.common.party.retries.earn(RETRIES);
         let (mut reading, mut tried, mut fresh) = (peer.reading(), Vec::new(), false);
         loop {
             match self.send_once(&peer, reading, fresh).await {
@@ -154,7 +156,7 @@ impl Attempt {
 
     fn may_retry(&self, stale: bool) -> bool {
         let metrics = &self.errand.common.metrics;
-        let allowed = self.errand.common.party.budget.spend();
+        let allowed = self.errand.common.party.retries.spend();
         let counter = match (allowed, stale) {
             (false, _) => &metrics.refused,
             (true, true) => &metrics.stale,

@@ -20,6 +20,8 @@ use crate::kill_list::Kills;
 pub(super) struct Common {
     pub(super) prompt: Arc<Prompt>,
     pub(super) model: Arc<str>,
+    /// Whether the client wants a stream.
+    pub(super) stream: bool,
     /// Whether miners are asked to stream.
     pub(super) streamed: bool,
     pub(super) party: Arc<peers::Party>,
@@ -27,7 +29,7 @@ pub(super) struct Common {
     pub(super) kills: Arc<Kills>,
     pub(super) place: Arc<Place>,
     side: Party,
-    log: Arc<AttemptLog>,
+    pub(super) log: Arc<AttemptLog>,
     client: Option<Alarm>,
 }
 
@@ -43,7 +45,7 @@ pub(super) struct Errand {
 /// The miners of a job's plan, to be turned into errands.
 #[derive(Debug)]
 pub(super) struct Errands {
-    common: Common,
+    pub(super) common: Common,
     column: Option<Arc<Column>>,
 }
 
@@ -59,6 +61,7 @@ impl Errands {
         let mut common = Common {
             prompt: Arc::clone(&job.prompt),
             model: Arc::clone(&job.model),
+            stream,
             streamed: false,
             party,
             metrics: Arc::clone(metrics),
@@ -152,7 +155,7 @@ impl Errand {
             Party::Upstream(upstream) => Some(Arc::clone(&upstream.name)),
         };
         let identity = Identity { uid: self.uid, hotkey, upstream };
-        Record::begin(Arc::clone(&self.common.log), Arc::clone(&self.common.metrics), health, identity)
+        Record::begin(&self.common, health, identity)
     }
 
     /// Returns what the protocol encodes.

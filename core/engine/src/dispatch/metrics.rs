@@ -33,6 +33,10 @@ pub(super) struct Metrics {
     pub(super) reread: AtomicU64,
     /// Retries that the budget did not allow.
     pub(super) refused: AtomicU64,
+    /// Miners asked beside slow ones.
+    pub(super) hedged: AtomicU64,
+    /// Slow miners that the budget gave nobody beside.
+    pub(super) unhedged: AtomicU64,
 }
 
 impl Metrics {
@@ -54,6 +58,7 @@ impl Metrics {
         let ends = [("success", &self.success), ("partial", &self.partial), ("cancelled", &self.cancelled)];
         let failures = KINDS.iter().map(|kind| kind.label()).zip(&self.failed);
         let retries = [("stale_connection", &self.stale), ("reread", &self.reread), ("over_budget", &self.refused)];
+        let hedges = [("sent", &self.hedged), ("over_budget", &self.unhedged)];
         vec![
             family(
                 "btvep_dispatch_attempts_total",
@@ -66,6 +71,12 @@ impl Metrics {
                 "Second sends, by reason; `over_budget` was not sent.",
                 "reason",
                 retries,
+            ),
+            family(
+                "btvep_dispatch_hedges_total",
+                "Slow miners beside which another was asked, or would have been.",
+                "result",
+                hedges,
             ),
         ]
     }

@@ -13,9 +13,10 @@ use http::uri::{Authority, Scheme};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::budget::Budget;
 use super::health::Vitals;
 use super::lane::Lanes;
-use super::retry::RetryBudget;
+use super::pace::Pace;
 use crate::{Subnet, Upstream};
 
 /// A frozen block of health is replaced when it is older.
@@ -37,7 +38,11 @@ pub(super) struct Peer {
 /// A subnet or an upstream.
 #[derive(Debug, Default)]
 pub(super) struct Party {
-    pub(super) budget: RetryBudget,
+    /// Second sends to the same miner.
+    pub(super) retries: Budget,
+    /// Miners asked beside slow ones.
+    pub(super) hedges: Budget,
+    pub(super) pace: Arc<Pace>,
     column: ArcSwapOption<Column>,
     upstream: ArcSwapOption<Peer>,
     /// Held while a column is built, so that two do not carry over from the same one.
@@ -49,6 +54,7 @@ pub(super) struct Party {
 pub(super) struct Column {
     metagraph: Arc<Metagraph>,
     peers: Vec<Option<Arc<Peer>>>,
+    pace: Arc<Pace>,
     frozen: Mutex<Option<(Instant, Arc<Health>)>>,
 }
 
@@ -98,7 +104,7 @@ impl Party {
         if let Some(column) = old.clone().filter(fits) {
             return column;
         }
-        let column = Arc::new(Column::new(metagraph, old.as_deref()));
+        let column = Arc::new(Column::new(metagraph, old.as_deref(), Arc::clone(&self.pace)));
         // A request that still holds an older metagraph must not turn the clock back.
         if old.is_none_or(|old| age(&old.metagraph) <= age(metagraph)) {
             self.column.store(Some(Arc::clone(&column)));
@@ -123,7 +129,7 @@ fn age(metagraph: &Metagraph) -> (u64, i64) {
 }
 
 impl Column {
-    fn new(metagraph: &Arc<Metagraph>, old: Option<&Self>) -> Self {
+    fn new(metagraph: &Arc<Metagraph>, old: Option<&Self>, pace: Arc<Pace>) -> Self {
         let known: HashMap<(Hotkey, SocketAddr), &Arc<Peer>> = old
             .into_iter()
             .flat_map(|old| old.peers.iter().flatten())
@@ -139,7 +145,7 @@ impl Column {
             )
         };
         let peers = metagraph.neurons().iter().map(|neuron| Some(peer(neuron.hotkey, neuron.axon?))).collect();
-        Self { metagraph: Arc::clone(metagraph), peers, frozen: Mutex::default() }
+        Self { metagraph: Arc::clone(metagraph), peers, pace, frozen: Mutex::default() }
     }
 
     /// Returns the peer of a uid; none when it does not serve.
@@ -156,7 +162,8 @@ impl Column {
             return Arc::clone(health);
         }
         let of = |peer: &Option<Arc<Peer>>| peer.as_ref().map_or_else(MinerHealth::default, |p| p.vitals.freeze(now));
-        let health = Arc::new(Health { miners: self.peers.iter().map(of).collect() });
+        let (first_token, whole) = self.pace.freeze();
+        let health = Arc::new(Health { miners: self.peers.iter().map(of).collect(), first_token, whole });
         *frozen = Some((now, Arc::clone(&health)));
         health
     }

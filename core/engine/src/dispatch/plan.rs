@@ -39,7 +39,7 @@ mod tests {
 
     fn check(stages: &[&[u16]], at_once: u16) -> Result<(), InvalidPlan> {
         let stages = stages.iter().map(|stage| stage.iter().copied().map(Uid).collect()).collect();
-        validate(&Plan { stages, at_once, until: Until::First }, &neurons(4), 3)
+        validate(&Plan { stages, at_once, until: Until::First, hedge: None }, &neurons(4), 3)
     }
 
     #[test]

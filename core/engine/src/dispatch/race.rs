@@ -4,10 +4,13 @@ use std::future::Future;
 
 use btvep_domain::{Answer, Plan, Uid, Usage};
 use futures_util::StreamExt;
+use futures_util::future::OptionFuture;
 use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
 
 use super::collect::Collected;
 use super::errand::{Errand, Errands};
+use super::hedge::{Hedging, slow};
 
 /// Asks the plan's miners, stage after stage, until one succeeds; the losers are dropped, which cancels them.
 ///
@@ -16,6 +19,24 @@ pub(super) async fn first<T, F>(plan: &Plan, errands: &Errands, ask: impl Fn(Err
 where
     F: Future<Output = Option<T>>,
 {
+    let mut won = None;
+    walk(plan, errands, ask, |one| {
+        won = one;
+        won.is_some()
+    })
+    .await;
+    won
+}
+
+async fn walk<T, F>(
+    plan: &Plan,
+    errands: &Errands,
+    ask: impl Fn(Errand) -> F,
+    mut enough: impl FnMut(Option<T>) -> bool,
+) where
+    F: Future<Output = Option<T>>,
+{
+    let mut hedging = Hedging::new(plan, errands);
     let mut put_off: Vec<Uid> = Vec::new();
     for stage in &plan.stages {
         let asked = stage.iter().filter_map(|&uid| {
@@ -25,12 +46,12 @@ where
             }
             errand
         });
-        let won = win(asked, plan.at_once.min(size(stage)), &ask).await;
-        if won.is_some() || errands.is_late() {
-            return won;
+        if each(asked.map(&ask), plan.at_once.min(size(stage)), &mut hedging, &mut enough).await || errands.is_late() {
+            return;
         }
     }
-    win(put_off.iter().map(|&uid| errands.to_anyway(uid)), plan.at_once, &ask).await
+    let anyway = put_off.iter().map(|&uid| ask(errands.to_anyway(uid)));
+    each(anyway, plan.at_once, &mut hedging, &mut enough).await;
 }
 
 /// Asks every miner of the plan and returns what they gave, in the plan's order; none when nobody gave anything.
@@ -46,7 +67,7 @@ where
             let (place, asking) = (place, ask(errands.to_anyway(uid)));
             async move { Some((place, asking.await?)) }
         });
-        each(asked, plan.at_once, |one| {
+        each(asked, plan.at_once, &mut None, |one| {
             given.extend(one);
             false
         })
@@ -71,45 +92,47 @@ fn add(sum: Option<Usage>, one: Option<Usage>) -> Option<Usage> {
     }
 }
 
-async fn win<T, F: Future<Output = Option<T>>>(
-    errands: impl Iterator<Item = Errand>,
+/// Runs futures, at most so many at once and, when they are slow, one beside them, until `enough` says so of one's
+/// result; returns whether it did.
+async fn each<F: Future>(
+    mut waiting: impl Iterator<Item = F>,
     at_once: u16,
-    ask: &impl Fn(Errand) -> F,
-) -> Option<T> {
-    if at_once == 1 {
-        for errand in errands {
-            let won = ask(errand).await;
-            if won.is_some() {
-                return won;
+    hedging: &mut Option<Hedging<'_>>,
+    mut enough: impl FnMut(F::Output) -> bool,
+) -> bool {
+    if at_once == 1 && hedging.is_none() {
+        // A name would hold the future's place a second time.
+        while let Some(ended) = OptionFuture::from(waiting.next()).await {
+            if enough(ended) {
+                return true;
             }
         }
-        return None;
+        return false;
     }
-    let mut won = None;
-    each(errands.map(ask), at_once, |one| {
-        won = one;
-        won.is_some()
-    })
-    .await;
-    won
-}
-
-/// Runs futures, at most so many at once, until `enough` says so of one's result.
-async fn each<F: Future>(futures: impl Iterator<Item = F>, at_once: u16, mut enough: impl FnMut(F::Output) -> bool) {
-    let mut waiting = futures;
     let mut running: FuturesUnordered<F> = FuturesUnordered::new();
+    let mut newest = Instant::now();
     loop {
         while running.len() < usize::from(at_once.max(1)) {
             let Some(next) = waiting.next() else { break };
             running.push(next);
+            newest = Instant::now();
         }
-        match running.next().await {
+        let ended = tokio::select! {
+            biased;
+            ended = running.next() => ended,
+            () = slow(hedging.as_ref(), newest) => {
+                let beside = hedging.take();
+                running.extend(beside.and_then(|hedging| hedging.beside(&mut waiting)));
+                continue;
+            }
+        };
+        match ended {
             Some(result) => {
                 if enough(result) {
-                    return;
+                    return true;
                 }
             }
-            None => return,
+            None => return false,
         }
     }
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 use btvep_domain::{AttemptOutcome, AttemptReport, FailureKind, Flaw, Hotkey, MinerFailure, Uid};
 use tokio::time::Instant;
 
+use super::errand::Common;
 use super::health::Entry;
 use super::log::AttemptLog;
 use super::metrics::Metrics;
-use super::peers::Peer;
+use super::peers::{Party, Peer};
 use crate::Shed;
 
 /// Who is asked.
@@ -23,6 +24,9 @@ pub(super) struct Identity {
 pub(super) struct Record {
     log: Arc<AttemptLog>,
     metrics: Arc<Metrics>,
+    party: Arc<Party>,
+    /// Whether the client wants a stream.
+    stream: bool,
     /// None when there is nobody to ask, such as a neuron that does not serve.
     health: Option<(Arc<Peer>, Entry)>,
     identity: Identity,
@@ -33,15 +37,21 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn begin(
-        log: Arc<AttemptLog>,
-        metrics: Arc<Metrics>,
-        health: Option<(Arc<Peer>, Entry)>,
-        identity: Identity,
-    ) -> Self {
+    pub(super) fn begin(common: &Common, health: Option<(Arc<Peer>, Entry)>, identity: Identity) -> Self {
         let now = Instant::now();
-        log.begin(now);
-        Self { log, metrics, health, identity, sent: now, first_token: None, status: None, ended: false }
+        common.log.begin(now);
+        Self {
+            log: Arc::clone(&common.log),
+            metrics: Arc::clone(&common.metrics),
+            party: Arc::clone(&common.party),
+            stream: common.stream,
+            health,
+            identity,
+            sent: now,
+            first_token: None,
+            status: None,
+            ended: false,
+        }
     }
 
     /// Notes that it is sent now: what was waited for a lane is not the miner's latency.
@@ -85,6 +95,11 @@ impl Record {
         let now = Instant::now();
         let elapsed = now.saturating_duration_since(self.sent);
         self.metrics.count(&outcome);
+        let first_token = self.first_token.map(|at| at.saturating_duration_since(self.sent));
+        let answered = if self.stream { first_token } else { outcome.is_success().then_some(elapsed) };
+        if let Some(time) = answered {
+            self.party.pace.note(self.stream, time);
+        }
         if let Some((peer, entry)) = self.health.take() {
             peer.vitals.leave(entry, &outcome, elapsed, now);
         }
@@ -93,7 +108,7 @@ impl Record {
             hotkey: self.identity.hotkey,
             upstream: self.identity.upstream.take(),
             outcome,
-            first_token_ms: self.first_token.map(|at| millis(at.saturating_duration_since(self.sent))),
+            first_token_ms: first_token.map(millis),
             elapsed_ms: millis(elapsed),
             status: self.status,
         };

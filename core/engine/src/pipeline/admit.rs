@@ -41,7 +41,7 @@ pub(super) fn plan(
     match &model.route {
         Route::Upstream(name) => {
             let upstream = service.upstreams.get(name).ok_or_else(|| missing(name))?;
-            let plan = Plan { stages: Vec::new(), at_once: 1, until: Until::First };
+            let plan = Plan { stages: Vec::new(), at_once: 1, until: Until::First, hedge: None };
             Ok(Planned { party: Party::Upstream(Arc::clone(upstream)), plan, snapshot: None })
         }
         Route::Subnet(name) => {

@@ -41,6 +41,7 @@ pub(super) fn strategy(exchange: &mut Exchange, selection: &Selection) {
         empty: nearer.map(|source| source.name().into()).collect(),
         in_parallel: selection.in_parallel,
         first_success: selection.first_success,
+        hedge_after_ms: None,
     });
 }
 
@@ -55,12 +56,15 @@ pub(super) struct Choice<'a> {
     pub(super) kill_list: &'a KillList,
 }
 
-/// Notes who could have been asked: the plan's miners, the banned, the others by incentive, those that do not serve.
+/// Notes how long a slow miner is waited for, and who could have been asked: the plan's miners, the banned, the others by incentive, those that do not serve.
 pub(super) fn candidates(exchange: &mut Exchange, choice: &Choice<'_>, plan: Option<&Plan>) {
     let Some(explanation) = &mut exchange.explanation else { return };
     let Choice { strategy, selection, snapshot, metagraph, kill_list } = choice;
     let shown = &snapshot.metagraph;
     let planned: Vec<Uid> = plan.map(|plan| plan.stages.concat()).unwrap_or_default();
+    if let Some((step, hedge)) = explanation.strategy.as_mut().zip(plan.and_then(|plan| plan.hedge)) {
+        step.hedge_after_ms = u64::try_from(hedge.after.as_millis()).ok();
+    }
     let known: HashSet<Uid> = planned.iter().copied().collect();
     explanation.consider(planned.iter().filter_map(|uid| Some((shown.neuron(*uid)?, of_plan(snapshot, *uid)))));
     let banned = metagraph.neurons().iter().filter(|neuron| kill_list.is_banned(&neuron.hotkey));

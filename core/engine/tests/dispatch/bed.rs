@@ -379,7 +379,7 @@ impl Bed {
                 health: self.dispatcher.health(&subnet, &self.metagraph),
             }),
             party: Party::Subnet(Arc::new(subnet)),
-            plan: Plan { at_once: 64, stages: vec![all], until: Until::First },
+            plan: Plan { at_once: 64, stages: vec![all], until: Until::First, hedge: None },
             stream: true,
             timeout: None,
             attempts: AttemptLog::new(),
@@ -405,7 +405,12 @@ impl Bed {
 
 /// Returns a plan of these stages.
 pub(crate) fn plan(stages: &[&[u16]], at_once: u16, until: Until) -> Plan {
-    Plan { stages: stages.iter().map(|stage| stage.iter().copied().map(Uid).collect()).collect(), at_once, until }
+    Plan {
+        stages: stages.iter().map(|stage| stage.iter().copied().map(Uid).collect()).collect(),
+        at_once,
+        until,
+        hedge: None,
+    }
 }
 
 /// Returns what a log says: uid, outcome, message.

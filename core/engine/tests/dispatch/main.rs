@@ -8,6 +8,7 @@
 
 mod attempt;
 mod bed;
+mod hedge;
 mod race;
 mod stream;
 mod tls;

@@ -44,11 +44,12 @@ fn money(explain: &Explanation) -> String {
 }
 
 fn named(strategy: &StrategyStep) -> String {
-    let StrategyStep { name, named_by, empty, in_parallel, first_success } = strategy;
+    let StrategyStep { name, named_by, empty, in_parallel, first_success, hedge_after_ms } = strategy;
     let nearer = if empty.is_empty() { String::new() } else { format!(" (not by {})", empty.join(", ")) };
     let batches = in_parallel.map(|n| format!(", {n} at a time")).unwrap_or_default();
     let until = if *first_success { "first success" } else { "all answers" };
-    format!("{name}, named by {named_by}{nearer}{batches}, {until}")
+    let hedge = hedge_after_ms.map(|ms| format!(", another beside it after {ms} ms")).unwrap_or_default();
+    format!("{name}, named by {named_by}{nearer}{batches}, {until}{hedge}")
 }
 
 fn section<const N: usize>(text: &mut String, head: [&str; N], rows: Vec<[String; N]>) {

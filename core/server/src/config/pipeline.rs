@@ -78,6 +78,8 @@ pub struct StrategiesConfig {
     pub lowest_latency: btvep_strategies::lowest_latency::Config,
     /// How miners are drawn by what the chain says of them.
     pub weighted: btvep_strategies::weighted::Config,
+    /// One miner, and a second beside it when it is slow: `hedge`.
+    pub hedge: btvep_strategies::hedge::Config,
     /// Strategies that nobody may use, whoever names them.
     #[schemars(example = ["top_n"])]
     pub disabled: Vec<String>,

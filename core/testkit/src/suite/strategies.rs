@@ -69,5 +69,6 @@ fn subnet(size: u16) -> Snapshot {
         attempts: u64::from(uid % 7),
     };
     let metagraph = Metagraph::new(NetUid(1), 0, 0, (0..size).map(of).collect()).expect("the uids differ");
-    Snapshot { metagraph: metagraph.into(), health: Health { miners: (0..size).map(health).collect() }.into() }
+    let health = Health { miners: (0..size).map(health).collect(), ..Health::default() };
+    Snapshot { metagraph: metagraph.into(), health: health.into() }
 }
