@@ -1,4 +1,5 @@
-"""Plans over several miners: one beside a slow one."""
+"""Plans over several miners: one beside a slow one, and those that must agree."""
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -84,3 +85,83 @@ def test_hedges_stay_within_their_budget(serve, stage, tmp_path_factory):
     assert 10 <= beside.count <= 10 + requests * 5 // 100, "ten saved, and five in a hundred"
     assert f'btvep_dispatch_hedges_total{{result="sent"}} {beside.count}' in server.metrics()
     assert server.settled(key_id)["credits"] == 1000 - PRICE * requests
+
+
+async def lie(call):
+    """Another answer than the honest, and than any other liar's."""
+    await call.answer(f"lie {call.miner.index}: {call.prompt}")
+
+
+async def shout(call):
+    """The honest answer, written otherwise."""
+    await call.answer(f"  ECHO:{call.prompt.upper()}\n")
+
+
+async def judge(call):
+    await call.answer(json.dumps({"verdict": call.prompt, "why": call.miner.index}))
+
+
+@pytest.fixture(scope="module")
+def five(stage):
+    """Two of five lie, the best of them."""
+    return [stage.miner(script) for script in (lie, lie, Call.echo, shout, Call.echo)]
+
+
+@pytest.fixture(scope="module")
+def voting(serve, five, tmp_path_factory):
+    return serve(settings(miners_file(tmp_path_factory, five)))
+
+
+def test_with_two_of_five_lying_three_of_five_are_right(voting):
+    prompts = 50
+    key_id, key = voting.create_key("--credits", "1000")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: raw.chat(voting.public, key, f"p{n}", model="m:quorum=3/5"), range(prompts)))
+    for n, answer in enumerate(answers):
+        body = answer.json()
+        assert answer.status == 200, body
+        assert [choice["message"]["content"].strip().lower() for choice in body["choices"]] == [f"echo:p{n}"]
+        agreement = body["validator"]["agreement"]
+        assert (agreement["asked"], agreement["agreed"], set(agreement["uids"])) == (5, 3, {2, 3, 4})
+        assert body["validator"]["credits_charged"] == PRICE
+    assert voting.settled(key_id)["credits"] == 1000 - PRICE * prompts
+
+
+def test_an_agreed_answer_is_a_stream_for_who_wants_one(voting):
+    key_id, key = voting.create_key("--credits", "10")
+    with raw.EventStream(voting.public, key, "hi", model="m", strategy="quorum") as stream:
+        events = stream.events()
+    assert (raw.text_of(events).strip().lower(), events[-1]) == ("echo:hi", "[DONE]")
+    assert events[-2]["validator"]["agreement"]["agreed"] == 3
+    assert voting.settled(key_id)["credits"] == 10 - PRICE
+
+
+def test_without_agreement_there_is_no_answer_and_no_charge(voting):
+    key_id, key = voting.create_key("--credits", "10", "--explain", "true")
+    answer = raw.chat(voting.public, key, model="m:quorum=4/5", headers={"x-btvep-explain": "1"})
+    assert (answer.status, answer.json()["error"]["code"]) == (502, "no_agreement")
+    assert answer.json()["error"]["message"].endswith("4 must")
+    row = voting.row(answer.headers["x-request-id"])
+    assert (row["outcome"], row["charged"], len(row["attempts"])) == ("no_agreement", 0, 5)
+    assert voting.settled(key_id)["credits"] == 10
+
+
+def test_more_than_a_key_may_ask_are_refused(voting):
+    _, key = voting.create_key("--max-top-n", "2")
+    named = raw.chat(voting.public, key, model="m:quorum=2/3")
+    assert (named.status, named.json()["error"]["code"]) == (400, "invalid_selection")
+    usual = raw.chat(voting.public, key, model="m:quorum")
+    assert (usual.status, usual.json()["error"]["code"]) == (503, "no_miner_available")
+
+
+def test_enough_that_agree_end_the_others(serve, stage, tmp_path_factory):
+    miners = [stage.miner(script) for script in (scripted.hang, judge, judge)]
+    server = serve(settings(miners_file(tmp_path_factory, miners),
+                            quorum={"agree": 2, "miners": 3, "by": "field:verdict"}))
+    _, key = server.create_key("--credits", "10", "--explain", "true")
+    answer = raw.chat(server.public, key, "guilty", model="m:quorum", headers={"x-btvep-explain": "1"})
+    assert json.loads(answer.json()["choices"][0]["message"]["content"])["verdict"] == "guilty"
+    miners[0].next_call().wait_gone()
+    explain = answer.json()["validator"]["explain"]
+    assert {(a["uid"], a["outcome"]) for a in explain["attempts"]} == {(0, "cancelled"), (1, "success"), (2, "success")}
+    assert (explain["held"], explain["charged"]) == (PRICE, PRICE)

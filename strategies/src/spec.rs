@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use btvep_domain::{Selection, SelectionSource, Uid};
+use btvep_domain::{Quorum, Selection, SelectionSource, Uid};
 
 /// Characters of a refused text that an error repeats.
 const SHOWN: usize = 40;
@@ -24,6 +24,8 @@ pub struct Spec {
     pub uids: Vec<Uid>,
     /// How many miners, the argument of `top_n` and its like, at least 1.
     pub top_n: Option<u16>,
+    /// The argument of `quorum`.
+    pub quorum: Option<Quorum>,
 }
 
 /// The text names no strategy.
@@ -40,6 +42,9 @@ pub enum SpecError {
         /// What stands in the number's place.
         text: String,
     },
+    /// `quorum` with something else than two usable numbers.
+    #[error("`{0}` is no quorum; write `quorum=K/N` with K from 2 to N and N to 65535")]
+    Quorum(String),
     /// `uids` without a usable list.
     #[error("`{0}` is no uid; write `uids=1,2,3` with numbers from 0 to 65535")]
     Uid(String),
@@ -47,7 +52,7 @@ pub enum SpecError {
     #[error("uid {0} stands twice; name each miner once")]
     Twice(Uid),
     /// An argument where none belongs.
-    #[error("strategy `{0}` takes no argument; {counted} take a number of miners, `uids` a list", counted = COUNTED.join(", "))]
+    #[error("strategy `{0}` takes no argument; {counted} take a number of miners, `uids` a list, `quorum` two numbers", counted = COUNTED.join(", "))]
     Argument(String),
 }
 
@@ -80,9 +85,10 @@ impl Spec {
         if name.is_empty() || name.len() > NAME || !name.bytes().all(is_name_byte) {
             return Err(SpecError::Name(shown(text)));
         }
-        let mut spec = Self { name: name.into(), uids: Vec::new(), top_n: None };
+        let mut spec = Self { name: name.into(), uids: Vec::new(), top_n: None, quorum: None };
         match (name, argument) {
             (_, None) => {}
+            ("quorum", Some(numbers)) => spec.quorum = Some(parse_quorum(numbers)?),
             ("uids", Some(list)) => spec.uids = parse_uids(list)?,
             (name, Some(number)) if COUNTED.contains(&name) => spec.top_n = Some(parse_count(name, number)?),
             (_, Some(_)) => return Err(SpecError::Argument(shown(name))),
@@ -97,7 +103,8 @@ impl Spec {
 
     /// Makes the selection of a request that names nothing but this.
     pub fn select(self, source: SelectionSource, in_parallel: Option<u16>, first_success: bool) -> Selection {
-        Selection { name: self.name, source, uids: self.uids, top_n: self.top_n, in_parallel, first_success }
+        let Self { name, uids, top_n, quorum } = self;
+        Selection { name, source, uids, top_n, quorum, in_parallel, first_success }
     }
 }
 
@@ -114,6 +121,9 @@ impl fmt::Display for Spec {
         f.write_str(&self.name)?;
         if let Some(n) = self.top_n {
             write!(f, "={n}")?;
+        }
+        if let Some(Quorum { k, n }) = self.quorum {
+            write!(f, "={k}/{n}")?;
         }
         for (place, uid) in self.uids.iter().enumerate() {
             write!(f, "{}{uid}", if place == 0 { '=' } else { ',' })?;
@@ -132,6 +142,14 @@ fn parse_count(name: &str, number: &str) -> Result<u16, SpecError> {
 
 fn no_count(name: &str, text: &str) -> SpecError {
     SpecError::Count { name: name.to_owned(), text: shown(text) }
+}
+
+fn parse_quorum(numbers: &str) -> Result<Quorum, SpecError> {
+    let (k, n) = numbers.split_once('/').unwrap_or_default();
+    match parse_u16(k.trim()).zip(parse_u16(n.trim())) {
+        Some((k, n)) if (2..=n).contains(&k) => Ok(Quorum { k, n }),
+        _ => Err(SpecError::Quorum(shown(numbers))),
+    }
 }
 
 fn parse_uids(list: &str) -> Result<Vec<Uid>, SpecError> {
@@ -174,6 +192,7 @@ mod tests {
     fn colon_and_equals_mean_the_same() {
         check("top_n:5", "top_n=5");
         check("top_n=5", "top_n=5");
+        check("quorum:3/5", "quorum=3/5");
         check("uids:1,2,3", "uids=1,2,3");
         check("uids=1,2", "uids=1,2");
     }
@@ -201,6 +220,7 @@ mod tests {
     #[test]
     fn other_strategies_go_by_their_name() {
         check("default", "default");
+        check("quorum", "quorum");
         check("my-own.v2", "my-own.v2");
     }
 
@@ -215,6 +235,10 @@ mod tests {
         check_refused("top_n=-1", "N from 1 to 65535");
         check_refused("top_n=+1", "N from 1 to 65535");
         check_refused("top_n=65536", "N from 1 to 65535");
+        for quorum in ["quorum=", "quorum=3", "quorum=1/2", "quorum=4/3", "quorum=/", "quorum=2/70000", "quorum=2/3/4"]
+        {
+            check_refused(quorum, "write `quorum=K/N`");
+        }
         check_refused("uids", "numbers from 0 to 65535");
         check_refused("uids=", "numbers from 0 to 65535");
         check_refused("uids=1,,2", "numbers from 0 to 65535");

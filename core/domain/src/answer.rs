@@ -133,6 +133,17 @@ impl AttemptReport {
     }
 }
 
+/// How many miners gave the same answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Agreement {
+    /// Miners asked.
+    pub asked: usize,
+    /// Those that gave it.
+    pub agreed: usize,
+    /// Who they are, in the order they answered.
+    pub uids: Vec<Uid>,
+}
+
 /// A whole answer: at least one choice.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
@@ -142,6 +153,8 @@ pub struct Answer {
     pub usage: Option<Usage>,
     /// Every attempt, failures among them, in the order they ended.
     pub attempts: Vec<AttemptReport>,
+    /// How many miners gave it, where agreement was wanted.
+    pub agreement: Option<Agreement>,
 }
 
 impl Usage {

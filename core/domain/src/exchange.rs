@@ -103,10 +103,21 @@ pub struct Selection {
     pub uids: Vec<Uid>,
     /// The best so many, at least 1.
     pub top_n: Option<u16>,
+    /// How many must agree; none means as configured.
+    pub quorum: Option<Quorum>,
     /// Batches of so many, at least 1; none means all at once.
     pub in_parallel: Option<u16>,
     /// Answer with the first success.
     pub first_success: bool,
+}
+
+/// How many of how many miners must agree; `2 <= k <= n`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    /// So many must give the same answer.
+    pub k: u16,
+    /// So many are asked.
+    pub n: u16,
 }
 
 /// What moderation found.

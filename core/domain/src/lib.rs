@@ -30,10 +30,10 @@ pub mod written;
 pub use account::{
     Account, Accounts, Admission, ChargeRecord, Claims, Closed, Closing, Hold, LedgerPage, Refusal, Settlement,
 };
-pub use answer::{Answer, AttemptOutcome, AttemptReport, Choice, Delta, Extra, Usage};
+pub use answer::{Agreement, Answer, AttemptOutcome, AttemptReport, Choice, Delta, Extra, Usage};
 pub use config::{ConfigError, SecretRef};
 pub use credits::{Credits, ParseCredits};
-pub use exchange::{Credential, Exchange, Selection, SelectionSource, Surface, Verdict};
+pub use exchange::{Credential, Exchange, Quorum, Selection, SelectionSource, Surface, Verdict};
 pub use explain::{Candidate, ExplainedAttempt, Explanation, FilterStep, StrategyStep, verdict};
 pub use filter::{Ending, Filter, Flow, Needs, Outcome, Pass};
 pub use health::{Breaker, Health, MinerHealth};
@@ -45,7 +45,7 @@ pub use latencies::Latencies;
 pub use log::{Appended, LogQuery, LogRow, Logs, RowAttempt};
 pub use metagraph::{DuplicateUid, Metagraph, MetagraphSource, Neuron};
 pub use model::{Modality, Model, ParameterMode, Route};
-pub use plan::{Deadlines, Hedge, InvalidPlan, Plan, Until};
+pub use plan::{Comparison, Deadlines, Hedge, InvalidPlan, Plan, Until};
 pub use prompt::{Field, Message, Prompt, Role, StrategyFields};
 pub use protocol::{
     Call, Decoder, EncodeError, Encoded, FailureKind, Flaw, MinerFailure, MinerProtocol, Stamp, Target,

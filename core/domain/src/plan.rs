@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -27,12 +28,30 @@ pub struct Hedge {
 }
 
 /// When a plan is satisfied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Until {
     /// One miner has answered; the others are cancelled.
     First,
     /// Every miner has answered or failed.
     All,
+    /// So many have given the same answer, or no longer can; the others are cancelled.
+    Agree {
+        /// How many.
+        k: u16,
+        /// What the same is.
+        by: Comparison,
+    },
+}
+
+/// When two answers are the same. Compared are the texts; of answers without text (tool calls) the other members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// Byte for byte.
+    Exact,
+    /// But for letters' case and white space.
+    Normalised,
+    /// By this member of the JSON object that the text is; an answer without it agrees with none.
+    Field(Arc<str>),
 }
 
 /// How long each part of an attempt may take.
@@ -72,6 +91,14 @@ pub enum InvalidPlan {
     /// Nobody may be in flight.
     #[error("the plan allows no miner at once")]
     NoneAtOnce,
+    /// More miners must agree than are asked.
+    #[error("the plan wants {k} of {planned} miners to agree")]
+    NeverAgree {
+        /// So many must agree.
+        k: u16,
+        /// So many are asked.
+        planned: usize,
+    },
 }
 
 impl Plan {
@@ -83,7 +110,7 @@ impl Plan {
     /// Returns the most choices it can deliver when each miner gives `n`.
     pub fn max_choices(&self, n: u32) -> u32 {
         match self.until {
-            Until::First => n,
+            Until::First | Until::Agree { .. } => n,
             Until::All => n.saturating_mul(u32::try_from(self.miners()).unwrap_or(u32::MAX)),
         }
     }

@@ -59,6 +59,8 @@ pub enum Kind {
     NoMiner,
     /// Every miner failed.
     AllMinersFailed,
+    /// Too few miners gave the same answer.
+    NoAgreement,
     /// The operator disabled the strategy while the request was under way.
     StrategyDisabled,
     /// The store cannot keep its promise.
@@ -73,7 +75,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::MissingKey,
         Self::WrongScheme,
         Self::UnknownKey,
@@ -100,6 +102,7 @@ impl Kind {
         Self::StaleMetagraph,
         Self::NoMiner,
         Self::AllMinersFailed,
+        Self::NoAgreement,
         Self::StrategyDisabled,
         Self::StoreUnavailable,
         Self::Overloaded,
@@ -136,6 +139,7 @@ impl Kind {
             Self::StaleMetagraph => "metagraph_stale",
             Self::NoMiner => "no_miner_available",
             Self::AllMinersFailed => "all_miners_failed",
+            Self::NoAgreement => "no_agreement",
             Self::StrategyDisabled => "strategy_disabled",
             Self::StoreUnavailable => "store_unavailable",
             Self::Overloaded => "overloaded",
@@ -162,7 +166,7 @@ impl Kind {
             Self::BodyTooLarge => 413,
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
-            Self::AllMinersFailed => 502,
+            Self::AllMinersFailed | Self::NoAgreement => 502,
             Self::ModerationUnavailable
             | Self::NoMetagraph
             | Self::StaleMetagraph
@@ -216,7 +220,7 @@ pub struct Rejection {
     pub expired_at: Option<i64>,
     /// Wrong fields, for [`Kind::InvalidField`].
     pub fields: Vec<FieldError>,
-    /// The failed miners, for [`Kind::AllMinersFailed`].
+    /// The failed miners, for [`Kind::AllMinersFailed`] and [`Kind::NoAgreement`].
     pub attempts: Vec<AttemptReport>,
     /// For the log only.
     pub cause: Option<Box<dyn Error + Send + Sync>>,

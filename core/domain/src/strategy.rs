@@ -18,6 +18,14 @@ pub enum NoCandidate {
     /// No miner of the subnet serves.
     #[error("no miner of the subnet serves")]
     NobodyServes,
+    /// Fewer miners can be asked than must agree.
+    #[error("{wanted} miners must agree and only {known} can be asked")]
+    TooFew {
+        /// So many must.
+        wanted: u16,
+        /// So many serve and may be asked by this key.
+        known: usize,
+    },
     /// Uids that are not in the metagraph.
     #[error("unknown uids: {}", list(.0))]
     UnknownUids(Vec<Uid>),

@@ -8,7 +8,7 @@ use btvep_plugins::{Auth, Credits, Logging, Moderation, RateLimit};
 use btvep_protocol::btauth::BtAuth;
 use btvep_protocol::signer::Signer;
 use btvep_protocol::synapse::Synapse;
-use btvep_strategies::{DefaultStrategy, Hedge, LowestLatency, TopN, Uids, Weighted};
+use btvep_strategies::{DefaultStrategy, Hedge, LowestLatency, QuorumStrategy, TopN, Uids, Weighted};
 
 use crate::config::{FiltersConfig, ProtocolConfig, StrategiesConfig};
 use crate::store::Store;
@@ -17,7 +17,7 @@ use crate::store::Store;
 pub(crate) const FILTERS: [&str; 5] = ["logging", "auth", "rate_limit", "credits", "moderation"];
 
 /// Strategies.
-pub(crate) const STRATEGIES: [&str; 6] = ["default", "uids", "top_n", "lowest_latency", "weighted", "hedge"];
+pub(crate) const STRATEGIES: [&str; 7] = ["default", "uids", "top_n", "lowest_latency", "weighted", "hedge", "quorum"];
 
 /// Makes a filter; none when the name is unknown.
 ///
@@ -53,6 +53,7 @@ pub(crate) fn strategies(config: &StrategiesConfig) -> Result<BTreeMap<Arc<str>,
         Arc::new(LowestLatency::new(&config.lowest_latency)?),
         Arc::new(Weighted::new(&config.weighted)?),
         Arc::new(Hedge::new(&config.hedge)?),
+        Arc::new(QuorumStrategy::new(&config.quorum)?),
     ];
     Ok(all.into_iter().map(|strategy| (Arc::from(strategy.name()), strategy)).collect())
 }

@@ -75,6 +75,7 @@ pub fn exchange() -> Exchange {
             source: SelectionSource::Default,
             uids: Vec::new(),
             top_n: None,
+            quorum: None,
             in_parallel: None,
             first_success: true,
         }),

@@ -15,7 +15,7 @@ pub(super) struct Collected {
 
 impl From<Collected> for Answer {
     fn from(Collected { choices, usage }: Collected) -> Self {
-        Self { choices, usage, attempts: Vec::new() }
+        Self { choices, usage, ..Self::default() }
     }
 }
 

@@ -4,6 +4,7 @@
 //! outlives a request: lanes, health, breakers.
 
 mod address;
+mod agree;
 mod alarm;
 mod attempt;
 mod breaker;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use btvep_domain::{Answer, Health, Metagraph, Plan, Prompt, Snapshot, Until};
 use tokio::time::Instant;
 
+use agree::Tally;
 use attempt::Attempt;
 use collect::collect;
 use errand::Errands;
@@ -87,10 +89,23 @@ pub struct Job {
     pub place: Arc<Place>,
 }
 
-/// Nobody answered; each attempt's reason stands in [`Job::attempts`].
+/// Why there is no answer; each attempt's reason stands in [`Job::attempts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no miner answered")]
-pub struct Failed;
+pub enum Failed {
+    /// Nobody answered.
+    #[error("no miner answered")]
+    Nobody,
+    /// Too few gave the same answer.
+    #[error("{agreed} of {asked} miners agree; {wanted} must")]
+    Disagreed {
+        /// Miners asked.
+        asked: usize,
+        /// The most that gave the same answer.
+        agreed: usize,
+        /// So many must.
+        wanted: u16,
+    },
+}
 
 /// Sends prompts; outlives configurations, and with it lanes, health and breakers.
 #[derive(Debug, Default)]
@@ -124,23 +139,28 @@ impl Dispatcher {
     ///
     /// # Errors
     ///
-    /// No miner answered.
+    /// No miner answered, or too few agree.
     pub async fn whole(&self, job: &Job) -> Result<Answer, Failed> {
         let errands = Errands::new(job, self, false);
         let ask = |errand| collect(Attempt::new(errand), &job.place);
         let won = if let Some(errand) = errands.to_upstream() {
             ask(errand).await.map(Answer::from)
         } else {
-            match job.plan.until {
+            match &job.plan.until {
                 Until::First => race::first(&job.plan, &errands, ask).await.map(Answer::from),
                 Until::All => race::all(&job.plan, &errands, ask).await,
+                Until::Agree { k, by } => {
+                    let mut tally = Tally::new(*k, by, job.plan.miners());
+                    race::walk(&job.plan, &errands, ask, |one| tally.add(one)).await;
+                    return tally.end(job.attempts.len());
+                }
             }
         };
-        won.ok_or(Failed)
+        won.ok_or(Failed::Nobody)
     }
 
-    /// Sends a prompt and waits for the first token; until then another miner of the plan may take over. A plan that
-    /// wants all is treated as one that wants the first.
+    /// Sends a prompt and waits for the first token; until then another miner of the plan may take over. Every plan is
+    /// treated as one that wants the first.
     ///
     /// # Errors
     ///
@@ -152,7 +172,7 @@ impl Dispatcher {
             Some(errand) => ask(errand).await,
             None => race::first(&job.plan, &errands, ask).await,
         };
-        won.map(MinerStream::new).ok_or(Failed)
+        won.map(MinerStream::new).ok_or(Failed::Nobody)
     }
 
     /// Returns the counters: attempts by outcome, retries by reason.

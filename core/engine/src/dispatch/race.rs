@@ -13,8 +13,6 @@ use super::errand::{Errand, Errands};
 use super::hedge::{Hedging, slow};
 
 /// Asks the plan's miners, stage after stage, until one succeeds; the losers are dropped, which cancels them.
-///
-/// Miners whose breaker is open come last: a plan that names nobody else is tried all the same.
 pub(super) async fn first<T, F>(plan: &Plan, errands: &Errands, ask: impl Fn(Errand) -> F) -> Option<T>
 where
     F: Future<Output = Option<T>>,
@@ -28,7 +26,10 @@ where
     won
 }
 
-async fn walk<T, F>(
+/// Asks the plan's miners, stage after stage, until `enough` says so of what one gave.
+///
+/// Miners whose breaker is open come last: a plan that names nobody else is tried all the same.
+pub(super) async fn walk<T, F>(
     plan: &Plan,
     errands: &Errands,
     ask: impl Fn(Errand) -> F,

@@ -177,7 +177,9 @@ fn refused(exchange: &mut Exchange, refusal: Refusal) -> Rejection {
 
 fn no_candidate(error: &NoCandidate) -> Rejection {
     match error {
-        NoCandidate::NobodyServes => Rejection::new(Kind::NoMiner, error.to_string()).after(Duration::from_secs(30)),
+        NoCandidate::NobodyServes | NoCandidate::TooFew { .. } => {
+            Rejection::new(Kind::NoMiner, error.to_string()).after(Duration::from_secs(30))
+        }
         NoCandidate::UnknownUids(_) => Rejection::new(Kind::InvalidSelection, error.to_string()).about("uids"),
     }
 }

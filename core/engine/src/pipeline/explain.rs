@@ -33,7 +33,8 @@ pub(super) fn filter(exchange: &mut Exchange, name: &'static str, flow: &Flow, b
 /// Notes which strategy was named, and by whom.
 pub(super) fn strategy(exchange: &mut Exchange, selection: &Selection) {
     let Some(explanation) = &mut exchange.explanation else { return };
-    let spec = Spec { name: selection.name.clone(), uids: selection.uids.clone(), top_n: selection.top_n };
+    let Selection { name, uids, top_n, quorum, .. } = selection.clone();
+    let spec = Spec { name, uids, top_n, quorum };
     let nearer = SelectionSource::ORDER.into_iter().take_while(|source| *source != selection.source);
     explanation.strategy = Some(StrategyStep {
         name: spec.to_string(),

@@ -15,7 +15,7 @@ use super::select;
 use super::standing::Standing;
 use super::way_in;
 use super::way_out::WayOut;
-use crate::dispatch::{AttemptLog, Dispatcher, Job, Party};
+use crate::dispatch::{AttemptLog, Dispatcher, Failed, Job, Party};
 use crate::{Attribution, Incoming, Place, Reply, Service, Shed};
 
 /// A request on its way, with everything that was current when it arrived.
@@ -35,6 +35,7 @@ pub(super) struct Journey {
 /// Why a request ends without an answer.
 pub(super) enum Stop {
     Rejected(Rejection),
+    Unanswered(Failed),
     ClientGone,
 }
 
@@ -151,17 +152,18 @@ impl Journey {
 
     /// Ends a request that has no answer and whose account, if any, is closed.
     pub(super) fn stop(mut self, stop: Stop, reply: oneshot::Sender<Reply>) {
-        match stop {
+        let rejection = match stop {
+            Stop::Rejected(rejection) => rejection,
+            Stop::Unanswered(failed) => unanswered(failed, &self.way_out.facts.attempts),
             Stop::ClientGone => {
                 self.way_out.end(Ending::ClientGone { delivered: false });
+                return;
             }
-            Stop::Rejected(rejection) => {
-                let outcome = self.way_out.end(Ending::Rejected(rejection));
-                if let Ending::Rejected(rejection) = outcome.ending {
-                    // A client that has left needs no answer.
-                    let _ = reply.send(Reply::Rejected { rejection, attribution: self.attribution });
-                }
-            }
+        };
+        let outcome = self.way_out.end(Ending::Rejected(rejection));
+        if let Ending::Rejected(rejection) = outcome.ending {
+            // A client that has left needs no answer.
+            let _ = reply.send(Reply::Rejected { rejection, attribution: self.attribution });
         }
     }
 
@@ -206,12 +208,15 @@ fn may_ask_why(exchange: &Exchange) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Returns the rejection of a request whose miners all failed.
-pub(super) fn all_failed(attempts: &[AttemptReport]) -> Rejection {
+/// Returns the rejection of a request whose miners all failed, or do not agree.
+fn unanswered(failed: Failed, attempts: &[AttemptReport]) -> Rejection {
     if attempts.iter().any(AttemptReport::had_no_room) {
         return Shed::Bytes.into();
     }
-    let mut rejection = Rejection::new(Kind::AllMinersFailed, "all miner responses have failed");
+    let mut rejection = match failed {
+        Failed::Nobody => Rejection::new(Kind::AllMinersFailed, "all miner responses have failed"),
+        Failed::Disagreed { .. } => Rejection::new(Kind::NoAgreement, failed.to_string()),
+    };
     rejection.attempts = attempts.to_vec();
     rejection
 }

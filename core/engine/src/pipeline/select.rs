@@ -90,7 +90,7 @@ fn from_body(fields: &StrategyFields) -> Checked<Option<Spec>> {
         (None, None) => None,
     };
     let Some(text) = fields.strategy.as_deref() else {
-        return Ok(implied.map(|name| Spec { name: name.into(), uids: uids.unwrap_or_default(), top_n }));
+        return Ok(implied.map(|name| Spec { name: name.into(), uids: uids.unwrap_or_default(), top_n, quorum: None }));
     };
     let mut spec = Spec::parse_name(text).map_err(|error| invalid("strategy", &error))?;
     if let Some(implied) = implied {
@@ -146,7 +146,8 @@ fn check(service: &Service, exchange: &Exchange, model: &Model, selection: &Sele
         let message = format!("there is no strategy `{name}`; known strategies: {}", known.join(", "));
         return Err(about("strategy", Kind::InvalidSelection, message));
     }
-    let asked = selection.uids.len().max(usize::from(selection.top_n.unwrap_or(0)));
+    let best = selection.top_n.or(selection.quorum.map(|quorum| quorum.n)).unwrap_or(0);
+    let asked = selection.uids.len().max(best.into());
     let Some(policy) = exchange.key.as_ref().and_then(|key| key.policy.as_deref()) else {
         return most(asked, service.max_miners);
     };

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::admit::Admitted;
 use super::explain;
-use super::journey::{Journey, Stop, all_failed};
+use super::journey::{Journey, Stop};
 use super::whole::EVENTS;
 use crate::dispatch::MinerStream;
 use crate::{Reply, StreamEvent};
@@ -41,15 +41,14 @@ impl Journey {
     pub(super) async fn answer_streamed(mut self, mut admitted: Admitted, mut reply: oneshot::Sender<Reply>) {
         let opened = tokio::select! {
             biased;
-            lost = admitted.standing.lost() => Err(Some(Stop::Rejected(lost))),
-            stream = self.dispatcher.stream(&admitted.job) => stream.map_err(|_| None),
-            () = reply.closed() => Err(Some(Stop::ClientGone)),
+            lost = admitted.standing.lost() => Err(Stop::Rejected(lost)),
+            stream = self.dispatcher.stream(&admitted.job) => stream.map_err(Stop::Unanswered),
+            () = reply.closed() => Err(Stop::ClientGone),
         };
         match opened {
             Ok(stream) => self.begin(stream, admitted, reply).await,
             Err(stop) => {
                 self.note_attempts(&admitted.job.attempts);
-                let stop = stop.unwrap_or_else(|| Stop::Rejected(all_failed(&self.way_out.facts.attempts)));
                 self.fail(stop, admitted.hold, reply).await;
             }
         }

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::admit::Admitted;
 use super::explain;
-use super::journey::{Journey, Stop, all_failed};
+use super::journey::{Journey, Stop};
 use crate::dispatch::Job;
 use crate::{Attribution, Reply, StreamEvent, Taken};
 
@@ -18,17 +18,14 @@ impl Journey {
         let Admitted { job, hold, mut standing } = admitted;
         let asked = tokio::select! {
             biased;
-            lost = standing.lost() => Err(Some(Stop::Rejected(lost))),
-            answer = self.dispatcher.whole(&job) => answer.map_err(|_| None),
-            () = reply.closed() => Err(Some(Stop::ClientGone)),
+            lost = standing.lost() => Err(Stop::Rejected(lost)),
+            answer = self.dispatcher.whole(&job) => answer.map_err(Stop::Unanswered),
+            () = reply.closed() => Err(Stop::ClientGone),
         };
         self.note_attempts(&job.attempts);
         match asked {
             Ok(answer) => self.deliver(answer, &job, hold, reply).await,
-            Err(stop) => {
-                let stop = stop.unwrap_or_else(|| Stop::Rejected(all_failed(&self.way_out.facts.attempts)));
-                self.fail(stop, hold, reply).await;
-            }
+            Err(stop) => self.fail(stop, hold, reply).await,
         }
     }
 
@@ -67,6 +64,7 @@ impl Journey {
 
     fn note_answer(&mut self, answer: &Answer, choices: u32) {
         let elapsed_us = self.way_out.elapsed_us();
+        self.attribution.agreement.clone_from(&answer.agreement);
         let facts = &mut self.way_out.facts;
         facts.choices = choices;
         facts.usage = answer.usage;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::bed::{Bed, Deed, Miner, plan, told, within};
-use btvep_domain::{Breaker, Until};
-use btvep_engine::dispatch::Job;
+use btvep_domain::{Agreement, Breaker, Comparison, Uid, Until};
+use btvep_engine::dispatch::{Failed, Job};
 use tokio::sync::Notify;
 
 fn answer(text: &str) -> Deed {
@@ -137,4 +137,23 @@ async fn an_open_breaker_comes_last_but_is_asked_when_nobody_else_is_left() {
     let all = Job { plan: plan(&[&[0, 1]], 2, Until::All), ..bed.job("x") };
     assert_eq!(bed.ask(&all).await.unwrap(), ["good"]);
     assert_eq!(bad.seen().len(), 7);
+}
+
+#[tokio::test]
+async fn enough_that_agree_are_the_answer_and_the_others_are_cancelled() {
+    let (slow, odd) = (Miner::always(Deed::Hang).await, Miner::always(answer("odd")).await);
+    let (one, two) = (Miner::always(answer("Same")).await, Miner::always(answer(" same")).await);
+    let bed = Bed::of(&[&slow, &odd, &one, &two]);
+    let until = |k| Until::Agree { k, by: Comparison::Normalised };
+    let job = Job { plan: plan(&[&[0, 1, 2, 3]], 4, until(2)), ..bed.job("x") };
+    let given = within(bed.dispatcher.whole(&job)).await.unwrap();
+    assert_eq!(given.choices.len(), 1);
+    let Agreement { asked, agreed, mut uids } = given.agreement.unwrap();
+    uids.sort();
+    assert_eq!((asked, agreed, uids), (4, 2, vec![Uid(2), Uid(3)]));
+    slow.abandoned(1).await;
+
+    let job = Job { plan: plan(&[&[1, 2, 3, 0]], 1, until(4)), ..bed.job("x") };
+    let failed = within(bed.dispatcher.whole(&job)).await.unwrap_err();
+    assert_eq!(failed, Failed::Disagreed { asked: 2, agreed: 1, wanted: 4 }, "a third would be asked in vain");
 }

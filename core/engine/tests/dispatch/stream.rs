@@ -143,7 +143,7 @@ async fn when_all_fail_each_has_its_reason() {
     let miners = [Miner::always(Deed::Die).await, Miner::always(Deed::Status(500, "no".into())).await];
     let bed = Bed::of(&[&miners[0], &miners[1]]);
     let job = bed.job("x");
-    assert_eq!(within(bed.dispatcher.stream(&job)).await.unwrap_err(), Failed);
+    assert_eq!(within(bed.dispatcher.stream(&job)).await.unwrap_err(), Failed::Nobody);
     let mut told = told(&job);
     told.sort();
     assert_eq!(

@@ -231,7 +231,7 @@ pub(crate) fn whole(text: &str) -> Answer {
         finish_reason: "stop".into(),
         response_ms: 1,
     };
-    Answer { choices: vec![choice], usage: None, attempts: Vec::new() }
+    Answer { choices: vec![choice], ..Answer::default() }
 }
 
 pub(crate) fn token(text: &str) -> Delta {

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use btvep_domain::{Credits, Explanation, Hotkey, RateState, SelectionSource, Uid};
+use btvep_domain::{Agreement, Credits, Explanation, Hotkey, RateState, SelectionSource, Uid};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -45,6 +45,8 @@ pub struct Attribution {
     pub metagraph_age_ms: Option<i64>,
     /// The most constrained rate rule; none when nothing limits the key.
     pub rate: Option<RateState>,
+    /// How many miners gave the answer, where agreement was wanted; told in the object only.
+    pub agreement: Option<Agreement>,
     /// How the answer came about, for a client that asked and may; told in the object only.
     pub explain: Option<Box<Explanation>>,
 }
@@ -144,6 +146,7 @@ impl Serialize for Attribution {
         entry(&mut map, "credits_remaining", self.credits_remaining)?;
         entry(&mut map, "metagraph_block", self.metagraph_block)?;
         entry(&mut map, "metagraph_age_ms", self.metagraph_age_ms)?;
+        entry(&mut map, "agreement", self.agreement.as_ref())?;
         entry(&mut map, "explain", self.explain.as_deref())?;
         map.end()
     }

@@ -63,6 +63,6 @@ pub(super) mod samples {
 
     /// Returns an answer of those choices in which miner 9 timed out.
     pub(crate) fn answer(choices: Vec<Choice>) -> Answer {
-        Answer { choices, usage: None, attempts: vec![failed(9, "timed out")] }
+        Answer { choices, usage: None, attempts: vec![failed(9, "timed out")], agreement: None }
     }
 }

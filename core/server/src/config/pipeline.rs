@@ -80,6 +80,8 @@ pub struct StrategiesConfig {
     pub weighted: btvep_strategies::weighted::Config,
     /// One miner, and a second beside it when it is slow: `hedge`.
     pub hedge: btvep_strategies::hedge::Config,
+    /// The answer that several miners give: `quorum`.
+    pub quorum: btvep_strategies::quorum::Config,
     /// Strategies that nobody may use, whoever names them.
     #[schemars(example = ["top_n"])]
     pub disabled: Vec<String>,
