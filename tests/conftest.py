@@ -53,11 +53,17 @@ def serve(tmp_path_factory):
         return servers[-1]
 
     yield start
-    for server in servers:
-        if server.process.returncode is None:
-            assert server.alive(), server.errors()
-            assert server.stop() == 0, server.errors()
-        assert "panicked at" not in server.errors(), server.errors()
+    try:
+        for server in servers:
+            if server.process.returncode is None:
+                assert server.alive(), server.errors()
+                assert server.stop() == 0, server.errors()
+            assert "panicked at" not in server.errors(), server.errors()
+    finally:
+        # Also when one of them has failed, none is left behind.
+        for server in servers:
+            if server.alive():
+                server.kill()
 
 
 @pytest.fixture(scope="module")
