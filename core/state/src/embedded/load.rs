@@ -1,10 +1,9 @@
 //! Reading the store into memory, and settling what the last process, or a failed commit, left behind.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use btvep_domain::{ChargeRecord, StoreError};
-use sled::IVec;
 
 use super::db::Db;
 use super::draft::{Draft, Tail};
@@ -53,32 +52,10 @@ pub(super) fn load(db: &Db, book: &Book, doubt: &Doubt) -> Result<Ledger, StoreE
     Ok(Ledger { tail, ..ledger })
 }
 
-/// Rows that one message of the reading thread carries, and messages that wait.
-const ROWS: usize = 1024;
-const MESSAGES: usize = 4;
-
-/// sled reads on a thread of its own: what it allocates for a moment would leave holes among the keys, which stay.
 fn read_keys(db: &Db, book: &Book) -> Result<(), StoreError> {
-    std::thread::scope(|scope| {
-        let (send, received) = mpsc::sync_channel(MESSAGES);
-        scope.spawn(move || {
-            let mut scan = db.scan(rows::KEYS);
-            loop {
-                let some: Vec<_> = scan.by_ref().take(ROWS).collect();
-                // It fails when a row was damaged and the rest is not wanted.
-                if some.is_empty() || send.send(some).is_err() {
-                    return;
-                }
-            }
-        });
-        keep_keys(received.into_iter().flatten(), book)
-    })
-}
-
-fn keep_keys(scanned: impl Iterator<Item = Result<(IVec, IVec), StoreError>>, book: &Book) -> Result<(), StoreError> {
     let reread = !book.is_empty();
     let mut known = HashSet::new();
-    for row in scanned {
+    for row in db.scan(rows::KEYS) {
         let (row, value) = row?;
         let (key, digest, balance) = rows::decode_key(&row, &value).ok_or_else(|| damaged("key", &row))?;
         let record = Record::new(Arc::new(key), digest, balance);
